@@ -1,0 +1,18 @@
+"""The Celery application. Tasks receive ids only; what must not be lost is a row in PostgreSQL (architecture.md 5)."""
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "healthivr.settings")
+
+app = Celery("healthivr")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["healthivr", "accounts", "invitations"])
+app.autodiscover_tasks(["healthivr"], related_name="health")
+
+
+@setup_logging.connect
+def keep_our_logging(**kwargs: object) -> None:
+    """Celery leaves logging alone when somebody listens here: lines stay JSON and masked."""

@@ -1,0 +1,186 @@
+"""Reads the environment that settings.py is fed by. Every name is parsed and validated here, with one sentence that
+says what is wrong; README.md lists them all."""
+
+import base64
+import binascii
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+env = environ.Env()
+
+WEAK_SECRETS = ("secret", "changeme", "change-me", "password", "your-", "example", "default", "insecure", "test")
+
+
+def choice(name: str, options: tuple[str, ...], default: str) -> str:
+    """Return the value of `name`, one of `options`."""
+    value = env.str(name, default=default)
+    if value not in options:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(options)}.")
+    return str(value)
+
+
+def integer(name: str, default: int, *, least: int, most: int) -> int:
+    """Return the value of `name` as a whole number between `least` and `most`."""
+    try:
+        value = int(env.str(name, default=str(default)))
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number.") from None
+    if not least <= value <= most:
+        raise ImproperlyConfigured(f"{name} must be between {least} and {most}.")
+    return value
+
+
+def address_list(name: str) -> list[str]:
+    """Return a list written as JSON (`["https://a"]`) or with commas."""
+    return [part.strip().strip('"') for part in env.str(name, default="").strip("[]").split(",") if part.strip(' "')]
+
+
+def secret(name: str, *, production: bool) -> str:
+    """Return the secret `name`. There is no default: a missing key is a failed start, not a known key.
+
+    In production a secret must have 32 characters at least, 12 different ones, and no word that stands in examples.
+    """
+    value = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set. `make run` makes one; elsewhere give 50 random characters.")
+    weak = len(value) < 32 or len(set(value)) < 12 or any(word in value.lower() for word in WEAK_SECRETS)
+    if production and weak:
+        raise ImproperlyConfigured(f"{name} is weak: give at least 32 random characters, not a word from an example.")
+    return str(value)
+
+
+def keys(name: str, *, production: bool) -> dict[str, bytes]:
+    """Return the keys in `name`, newest first: `id:value,id:value`, each value 32 bytes as hex or base64.
+
+    Several stand side by side while one replaces the other.
+    """
+    text = env.str(name, default="")
+    if not text:
+        raise ImproperlyConfigured(f"{name} is not set. Give `k1:` followed by 32 random bytes as hex.")
+    parsed: dict[str, bytes] = {}
+    for entry in text.split(","):
+        key_id, colon, value = entry.strip().partition(":")
+        if not colon or not re.fullmatch(r"[a-z0-9]{1,8}", key_id):
+            raise ImproperlyConfigured(f"{name} must look like k1:<32 bytes as hex or base64>, several with commas.")
+        parsed[key_id] = _key_bytes(name, value)
+        if production and len(set(parsed[key_id])) < 12:
+            raise ImproperlyConfigured(f"{name}: the key {key_id} is weak. Give 32 random bytes.")
+    return parsed
+
+
+def _key_bytes(name: str, value: str) -> bytes:
+    try:
+        key = bytes.fromhex(value) if re.fullmatch(r"[0-9a-fA-F]{64}", value) else base64.b64decode(value, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 32:
+        raise ImproperlyConfigured(f"{name}: a key must be 32 bytes, as 64 hex digits or as base64.")
+    return key
+
+
+def base_url() -> str:
+    """Return the address under which people reach us: BASE_URL, else INVITATION_BASE_URL, else APP_BASE_URL.
+
+    Links in mails are built from it and from nothing else, never from the Host header of a request.
+    """
+    name = next((n for n in ("BASE_URL", "INVITATION_BASE_URL", "APP_BASE_URL") if env.str(n, default="")), "BASE_URL")
+    url = env.str(name, default="").rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.path:
+        raise ImproperlyConfigured(f"{name} must be the address people type, such as https://invite.example.org.")
+    return str(url)
+
+
+def database(name: str) -> dict[str, Any]:
+    """Return Django's database settings for the URL in `name`; a socket directory may stand in `?host=`."""
+    url = env.str(name, default="")
+    if urlsplit(url).scheme not in ("postgres", "postgresql"):
+        raise ImproperlyConfigured(f"{name} must be a PostgreSQL address: postgres://user:password@host:5432/name.")
+    config: dict[str, Any] = env.db_url_config(url)
+    options = config.setdefault("OPTIONS", {})
+    if "host" in options:
+        config["HOST"] = options.pop("host")
+    return config
+
+
+def redis_url() -> str:
+    """Return where Redis is: REDIS_URL (`redis://`, `rediss://` or `unix:///path`), else REDIS_HOST, REDIS_PORT and
+    REDIS_PASSWORD."""
+    url = env.str("REDIS_URL", default="")
+    if not url and env.str("REDIS_HOST", default=""):
+        port = integer("REDIS_PORT", 6379, least=1, most=65535)
+        password = env.str("REDIS_PASSWORD", default="")
+        url = f"redis://{':' + password + '@' if password else ''}{env.str('REDIS_HOST')}:{port}"
+    if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+        raise ImproperlyConfigured("REDIS_URL must look like redis://host:6379 or unix:///path/to/redis.sock.")
+    return str(url)
+
+
+def redis_database(url: str, number: int) -> str:
+    """Return the address of one numbered database of the Redis at `url`, as redis-py reads it."""
+    if url.startswith("unix:"):
+        return f"{url.partition('?')[0]}?db={number}"
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/{number}" + (f"?{parts.query}" if parts.query else "")
+
+
+def celery_broker(url: str, number: int) -> str:
+    """Return the same for Celery, which spells sockets in its own way."""
+    if url.startswith("unix:"):
+        return f"redis+socket://{urlsplit(url).path}?virtual_host={number}"
+    return redis_database(url, number)
+
+
+def email(*, production: bool) -> dict[str, Any]:
+    """Return Django's SMTP settings: EMAIL_URL (`smtp://`, `smtp+tls://`, `smtp+ssl://`), else the SMTP_* names.
+
+    Raises ImproperlyConfigured in production when mail would go nowhere, since an invitation that is never sent is
+    a failure that nobody sees.
+    """
+    url = env.str("EMAIL_URL", default="")
+    if not url and env.str("SMTP_HOST", default=""):
+        port = integer("SMTP_PORT", 587, least=1, most=65535)
+        config: dict[str, Any] = {
+            "EMAIL_HOST": env.str("SMTP_HOST"),
+            "EMAIL_PORT": port,
+            "EMAIL_HOST_USER": env.str("SMTP_USERNAME", default="") or env.str("SMTP_USER", default=""),
+            "EMAIL_HOST_PASSWORD": env.str("SMTP_PASSWORD", default="") or env.str("SMTP_PASS", default=""),
+            "EMAIL_USE_TLS": port == 587,
+            "EMAIL_USE_SSL": port == 465,
+        }
+    elif url:
+        parts = urlsplit(url)
+        if parts.scheme not in ("smtp", "smtp+tls", "smtp+ssl", "smtps") or not parts.hostname:
+            raise ImproperlyConfigured("EMAIL_URL must look like smtp+tls://user:password@smtp.example.org:587.")
+        parsed = env.email_url_config(url)
+        config = {
+            "EMAIL_HOST": parsed["EMAIL_HOST"],
+            "EMAIL_PORT": parsed["EMAIL_PORT"] or 25,
+            "EMAIL_HOST_USER": parsed["EMAIL_HOST_USER"] or "",
+            "EMAIL_HOST_PASSWORD": parsed["EMAIL_HOST_PASSWORD"] or "",
+            "EMAIL_USE_TLS": parsed.get("EMAIL_USE_TLS", False),
+            "EMAIL_USE_SSL": parsed.get("EMAIL_USE_SSL", False),
+        }
+    else:
+        config = {"EMAIL_HOST": "", "EMAIL_PORT": 25}
+    if production and not config["EMAIL_HOST"]:
+        raise ImproperlyConfigured("Mail goes nowhere: set EMAIL_URL (or SMTP_HOST) to your mail relay.")
+    return config
+
+
+def folder(name: str) -> Path | None:
+    """Return the existing folder that `name` points at, or None when it is not set."""
+    value = env.str(name, default="")
+    return Path(value) if value else None
+
+
+def log_level() -> str:
+    """Return LOG_LEVEL, one of the levels of Python's logging."""
+    return choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+
+

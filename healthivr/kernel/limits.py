@@ -1,0 +1,42 @@
+"""Limits on how often somebody may try (checklist C5). The counts stand in settings.LIMITS."""
+
+import math
+
+from django.conf import settings
+from django.http import HttpRequest
+from django_ratelimit.core import get_usage
+
+from .errors import TooManyRequests
+
+
+def count_attempt(request: HttpRequest, scope: str, *, key: str = "") -> None:
+    """Count one attempt in `scope`, a name of settings.LIMITS.
+
+    `key` is what is counted, such as a normalised address; without it the client's address is. The key is stored as a
+    digest only. Raises TooManyRequests with the seconds to wait, and leaves what a `RateLimit-*` header says on
+    `request.rate_limit`.
+    """
+    value = key or client_address(request)
+    usage = get_usage(
+        request, group=scope, key=lambda group, request: value, rate=settings.LIMITS[scope], increment=True
+    )
+    if usage is None:  # RATELIMIT_ENABLE is off
+        return
+    window = max(1, math.ceil(usage["time_left"]))
+    request.rate_limit = (usage["limit"], max(0, usage["limit"] - usage["count"]), window)  # type: ignore[attr-defined]
+    if usage["should_limit"]:
+        raise TooManyRequests(retry_after=window, limit=usage["limit"], window=window)
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the address of the client: the peer's, or, behind N trusted proxies, the N-th from the right of
+    X-Forwarded-For. What stands further left was written by the client and proves nothing."""
+    peer = str(request.META.get("REMOTE_ADDR") or "")
+    if not settings.TRUSTED_PROXIES:
+        return peer
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    if len(hops) < settings.TRUSTED_PROXIES:
+        return peer
+    return hops[-settings.TRUSTED_PROXIES]
+
+

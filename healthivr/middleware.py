@@ -1,0 +1,110 @@
+"""What happens around every request: an id, a log line, headers, both forms of a URL, domain errors as pages."""
+
+import time
+import unicodedata
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, is_valid_path, resolve
+from django.utils.cache import patch_cache_control
+
+from healthivr.kernel.errors import DomainError
+from healthivr.kernel.limits import client_address
+from healthivr.views import error_page
+
+log = structlog.get_logger("healthivr.request")
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+class RequestContextMiddleware:
+    """Gives the request an id that stands in its log lines, its audit events, its error page and its answer; writes
+    one line when it is done. First in the list, so that nothing happens without an id."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        start = time.monotonic()
+        request.request_id = str(uuid4())  # type: ignore[attr-defined]
+        request.client_address = client_address(request)  # type: ignore[attr-defined]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        self._add_headers(request, response)
+        self._write_line(request, response, start)
+        return response
+
+    def _add_headers(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        response.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), interest-cohort=()")
+        if not request.path.startswith(settings.STATIC_URL) and not response.has_header("Cache-Control"):
+            patch_cache_control(response, no_store=True, private=True)
+        limit = getattr(request, "rate_limit", None)
+        if limit:
+            response["RateLimit-Limit"], response["RateLimit-Remaining"], response["RateLimit-Reset"] = map(str, limit)
+
+    def _write_line(self, request: HttpRequest, response: HttpResponseBase, start: float) -> None:
+        match = getattr(request, "resolver_match", None)
+        actor = getattr(request, "actor", None)
+        log.info(
+            "request",
+            method=request.method,
+            route=match.route if match else None,  # the pattern, never the path: it may hold a token
+            status=response.status_code,
+            milliseconds=round((time.monotonic() - start) * 1000, 1),
+            organization=str(actor.organization.pk) if actor else None,
+            user=str(request.user.pk) if hasattr(request, "user") and request.user.is_authenticated else None,
+        )
+
+
+class PathInfoMiddleware:
+    """Answers a route with and without the trailing slash, without redirecting (a redirected POST loses its body),
+    and refuses what stock Django answers with 500 or with somebody else's row: NUL, control characters, digits of
+    other scripts (security.md 0.7)."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        text = request.path_info + "".join(f"{key}{value}" for key, value in request.GET.items())
+        if any(_is_unwanted(character) for character in text):
+            return error_page(request, 400)
+        if not request.path_info.endswith("/") and not request.path_info.startswith(settings.STATIC_URL):
+            with_slash = request.path_info + "/"
+            if not is_valid_path(request.path_info) and _resolves(with_slash):
+                request.path_info = with_slash
+        return self.get_response(request)
+
+
+def _is_unwanted(character: str) -> bool:
+    if character.isascii():
+        return character < " " and character not in "\r\n\t" or character == "\x7f"
+    return unicodedata.category(character) in ("Cc", "Cs", "Nd", "No")
+
+
+def _resolves(path: str) -> bool:
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    return True
+
+
+class DomainErrorMiddleware:
+    """Shows a domain error that a page's view did not handle as a page with the right status. (The API's own handler
+    is healthivr/api.py, from the same table.)"""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, DomainError):
+            return None
+        return error_page(request, error=exception)

@@ -1,0 +1,87 @@
+"""Pages that belong to no app: errors, and the first page after sign-in."""
+
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import select_template
+
+from healthivr.kernel.errors import (
+    Conflict,
+    DomainError,
+    LinkClosed,
+    Malformed,
+    NotFound,
+    NotPermitted,
+    NotSignedIn,
+    Refused,
+    TooManyRequests,
+)
+
+#: The one table from domain errors to HTTP. A subclass has the status of its nearest ancestor here.
+HTTP_STATUS: dict[type[DomainError], HTTPStatus] = {
+    Malformed: HTTPStatus.BAD_REQUEST,
+    NotSignedIn: HTTPStatus.UNAUTHORIZED,
+    NotPermitted: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    LinkClosed: HTTPStatus.GONE,
+    Refused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+
+def http_status(error: DomainError) -> HTTPStatus:
+    """Return the status of a domain error. Raises LookupError for a family that the table does not know."""
+    for family in type(error).__mro__:
+        if family in HTTP_STATUS:
+            return HTTP_STATUS[family]
+    raise LookupError(type(error).__name__)
+
+
+def error_page(request: HttpRequest, status: int = 0, error: DomainError | None = None) -> HttpResponse:
+    """Return the page of a status or of a domain error, with the request's id to quote to support."""
+    status = http_status(error) if error else status
+    template = select_template([f"{status}.html", "layout/error.html"])
+    context: dict[str, Any] = {"status": int(status), "error": error, "request_id": getattr(request, "request_id", "")}
+    response = HttpResponse(template.render(context, request), status=status)
+    if isinstance(error, TooManyRequests):
+        response["Retry-After"] = str(error.retry_after)
+    return response
+
+
+@login_not_required
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """400."""
+    return error_page(request, HTTPStatus.BAD_REQUEST)
+
+
+@login_not_required
+def not_permitted(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """403."""
+    return error_page(request, HTTPStatus.FORBIDDEN)
+
+
+@login_not_required
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """404."""
+    return error_page(request, HTTPStatus.NOT_FOUND)
+
+
+@login_not_required
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500: without context or database, for either may be what failed. Says the id and nothing else."""
+    request_id = getattr(request, "request_id", "")
+    response = render(None, "500.html", {"request_id": request_id}, status=HTTPStatus.INTERNAL_SERVER_ERROR)  # type: ignore[arg-type]
+    response["X-Request-ID"] = request_id
+    return response
+
+
+@login_not_required
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form that was open for too long, or sent from elsewhere: say how to go on."""
+    context = {"request_id": getattr(request, "request_id", ""), "debug": settings.DEBUG}
+    return render(request, "403_csrf.html", context, status=HTTPStatus.FORBIDDEN)
