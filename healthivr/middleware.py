@@ -70,8 +70,9 @@ class PathInfoMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        text = request.path_info + "".join(f"{key}{value}" for key, value in request.GET.items())
-        if any(_is_unwanted(character) for character in text):
+        if any(_is_unwanted(character) for character in request.path_info) or "\0" in "".join(
+            key + value for key, values in request.GET.lists() for value in values
+        ):
             return error_page(request, 400)
         if not request.path_info.endswith("/") and not request.path_info.startswith(settings.STATIC_URL):
             with_slash = request.path_info + "/"

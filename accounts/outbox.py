@@ -1,0 +1,64 @@
+"""Mail as rows: written in the transaction that causes it, sent after its commit by whichever worker claims it.
+
+The truth is here; a Celery task is only a hint that makes it fast (architecture.md 5). A claim is a lease: what a killed
+worker held is claimed again when the lease ends, and leaves with the same Message-ID and the same link.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from healthivr.kernel.ids import new_id
+
+LEASE = timedelta(seconds=60)
+#: How long to wait before each further attempt: five attempts in a day (invitations.md 4.2).
+BACK_OFF = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=4), timedelta(hours=18))
+
+
+class DeliveryStatus(models.TextChoices):
+    """Where one attempt stands (invitations.md 4.2). SENT means the next server took it, not that somebody has it."""
+
+    QUEUED = "queued", _("Waiting to be sent")
+    SENDING = "sending", _("Being sent")
+    SENT = "sent", _("Sent")
+    DEFERRED = "deferred", _("Delayed by the mail server")
+    DELIVERED = "delivered", _("Delivered")
+    BOUNCED = "bounced", _("Bounced")
+    REJECTED = "rejected", _("Rejected")
+    FAILED = "failed", _("Failed")
+    COMPLAINED = "complained", _("Reported as spam")
+    CANCELLED = "cancelled", _("Cancelled before it was sent")
+    DISABLED = "disabled", _("Mail is not set up")
+    UNKNOWN = "unknown", _("No receipt")
+
+
+WAITING = (DeliveryStatus.QUEUED, DeliveryStatus.SENDING)
+
+
+class OutgoingMail(models.Model):
+    """One attempt to send one mail."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    status = models.CharField(max_length=12, choices=DeliveryStatus, default=DeliveryStatus.QUEUED)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    #: When it may be claimed: at once, after the back-off, or when a lease ends.
+    next_try_at = models.DateTimeField()
+    #: The server's answer when it refused, without addresses.
+    reason = models.CharField(max_length=200, blank=True, default="")
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+def due(*, at: datetime) -> Q:
+    """The rows that may be claimed now: queued ones whose time has come, and those whose lease has ended."""
+    return Q(status__in=WAITING, next_try_at__lte=at)
+
+
+def next_attempt_at(*, attempt: int, at: datetime) -> datetime | None:
+    """Return when to try again after failed attempt number `attempt`, or None when it was the last."""
+    return at + BACK_OFF[attempt - 1] if attempt <= len(BACK_OFF) else None

@@ -1,0 +1,300 @@
+"""Writes on people's accounts: set-up, sign-in, password reset, profile."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.encoding import force_str
+from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
+from django.utils.translation import gettext_lazy as _
+
+from audit import services as audit
+from audit.models import Outcome
+from audit.registry import differences
+from healthivr.kernel.emails import normalise_email
+from healthivr.kernel.errors import Conflict, DomainError, LinkClosed, Malformed, NotFound, NotSignedIn, Refused
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
+from healthivr.kernel.masking import address_digest
+from organizations.actor import Actor
+from organizations.models import Membership, Organization
+from organizations.roles import Role
+from organizations.seats import lock_seats, reserve_seat
+from organizations.services import LastAdministrator, add_membership
+from organizations.tenancy import platform
+
+from .models import AccountMail, AccountMailKind, SetupLink, User, hash_password
+
+SETUP_LINK_LIFE = timedelta(hours=24)
+NAME_LENGTH = 100
+
+
+class InvalidCredentials(NotSignedIn):
+    """The address and the password do not belong together. Says the same for every reason."""
+
+    code = "invalid_credentials"
+    message = _("The e-mail address or the password is not right.")
+
+
+class PasswordRefused(Refused):
+    """A new password that is too short, too common, or made of the person's own data. `extra["reasons"]` lists why."""
+
+    code = "password_refused"
+
+
+class SetupClosed(NotFound):
+    """The set-up link is unknown, used, too old, or somebody exists already."""
+
+    code = "setup_closed"
+    message = _("This set-up link does not work any more. Start healthivr again to get a new one.")
+
+
+# --- names and passwords ---------------------------------------------------------------------------------------------
+def clean_person_name(typed: str, *, field: str) -> str:
+    """Return a person's name on one line. Raises Malformed when it is empty or longer than 100 characters."""
+    name = " ".join("".join(" " if ord(character) < 32 else character for character in typed).split())
+    if not name or len(name) > NAME_LENGTH:
+        raise Malformed(_("Enter a name of 1 to 100 characters."), code="name", field=field)
+    return name
+
+
+def require_good_password(password: str, *, user: User | None = None, field: str = "password") -> None:
+    """Raise PasswordRefused, with every reason, unless the password may be used."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise PasswordRefused(" ".join(error.messages), field=field, reasons=error.messages) from None
+
+
+# --- set-up ----------------------------------------------------------------------------------------------------------
+def _setup_digest(secret: str) -> str:
+    return hmac.digest(settings.SECRET_KEY.encode(), b"setup:" + secret.encode(), hashlib.sha256).hex()
+
+
+def create_setup_link(*, at: datetime) -> str | None:
+    """Return a fresh one-time secret for /setup/<secret>/, valid for 24 hours, or None when somebody exists already.
+    Earlier links die."""
+    if User.objects.exists():
+        return None
+    secret = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        SetupLink.objects.all().delete()
+        SetupLink.objects.create(digest=_setup_digest(secret), expires_at=at + SETUP_LINK_LIFE)
+    return secret
+
+
+def open_setup_link(*, secret: str, at: datetime) -> SetupLink:
+    """Return the link of a secret while it works. Raises SetupClosed."""
+    link = SetupLink.objects.filter(digest=_setup_digest(secret), used_at=None, expires_at__gt=at).first()
+    if link is None or User.objects.exists():
+        raise SetupClosed
+    return link
+
+
+def set_up_platform(
+    *, secret: str, email: str, first_name: str, last_name: str, password: str, ip: str, request_id: str, at: datetime
+) -> User:
+    """Make the first person, an administrator of the platform. Works once, and only while nobody exists.
+
+    Raises SetupClosed, Malformed, PasswordRefused.
+    """
+    open_setup_link(secret=secret, at=at)
+    user = User(
+        email=normalise_email(email),
+        first_name=clean_person_name(first_name, field="first_name"),
+        last_name=clean_person_name(last_name, field="last_name"),
+    )
+    require_good_password(password, user=user)
+    user.password = hash_password(password)
+    with platform("set-up"):
+        used = SetupLink.objects.filter(digest=_setup_digest(secret), used_at=None, expires_at__gt=at)
+        if not used.update(used_at=at) or User.objects.exists():
+            raise SetupClosed
+        organization = Organization.objects.get(pk=PLATFORM_ORGANIZATION_ID)
+        reserve_seat(organization_id=organization.pk, email=user.email)
+        user.save(force_insert=True)
+        actor = Actor(user, organization, frozenset({Role.ADMIN}), True, ip, request_id)
+        audit.record(actor=actor, action="platform.set_up", target=user)
+        add_membership(
+            actor=actor,
+            user_id=user.pk,
+            organization=organization,
+            role=Role.ADMIN,
+            is_org_admin=True,
+            upline_id=None,
+            invited_by_id=None,
+            at=at,
+        )
+    return user
+
+
+# --- signing in and out ----------------------------------------------------------------------------------------------
+def _platform_actor(user: User | None, *, ip: str, request_id: str) -> Actor:
+    """Who signs in or out acts in no organization: the event goes into the platform's chain."""
+    return Actor(user, Organization(pk=PLATFORM_ORGANIZATION_ID), ip=ip, request_id=request_id)
+
+
+def check_credentials(*, email: str, password: str, ip: str, request_id: str) -> User:
+    """Return the person whose address and password these are, and note it in the trail. Raises InvalidCredentials, the
+    same after the same time for an unknown address, a wrong password and somebody who may no longer sign in."""
+    try:
+        address = normalise_email(email)
+    except DomainError:
+        address = ""
+    user = authenticate(email=address, password=password)
+    if not isinstance(user, User):
+        with platform("failed sign-in"):
+            audit.record(
+                actor=_platform_actor(None, ip=ip, request_id=request_id),
+                action="session.refused",
+                outcome=Outcome.REFUSED,
+                detail={"address": address_digest(address)},
+            )
+        raise InvalidCredentials
+    with platform("sign-in"):
+        audit.record(
+            actor=_platform_actor(user, ip=ip, request_id=request_id), action="session.started", target=user
+        )
+    return user
+
+
+def record_sign_out(*, user: User, ip: str, request_id: str) -> None:
+    """Note in the trail that somebody ended their session."""
+    with platform("sign-out"):
+        audit.record(actor=_platform_actor(user, ip=ip, request_id=request_id), action="session.ended", target=user)
+
+
+# --- password reset --------------------------------------------------------------------------------------------------
+def request_password_reset(*, email: str, ip: str, request_id: str, at: datetime) -> None:
+    """Have a reset link mailed to somebody who may sign in. Says nothing and takes the same time for everybody else: the
+    mail leaves later, from the worker, and both paths write one row and one event."""
+    try:
+        address = normalise_email(email)
+    except DomainError:
+        address = ""
+    user = User.objects.filter(email=address, is_active=True).first()
+    with platform("password reset"):
+        if user:
+            AccountMail.objects.create(
+                kind=AccountMailKind.PASSWORD_RESET, user=user, next_try_at=at, created_at=at
+            )
+        audit.record(
+            actor=_platform_actor(None, ip=ip, request_id=request_id),
+            action="password.reset_requested",
+            target=user,
+            organization_id=PLATFORM_ORGANIZATION_ID,
+            detail={"address": address_digest(address)},
+        )
+
+
+def reset_link_path(user: User) -> str:
+    """Return the path of a reset link that works for one hour and until the password changes. Nothing is stored."""
+    uid = urlsafe_base64_encode(str(user.pk).encode())
+    return f"/password-reset/{uid}/{default_token_generator.make_token(user)}/"
+
+
+def open_reset_link(*, uid: str, token: str) -> User:
+    """Return the person whose reset link this is. Raises LinkClosed (`reset_link_closed`)."""
+    closed = LinkClosed(
+        _("This link has been used or is older than one hour. Ask for a new one."), code="reset_link_closed"
+    )
+    try:
+        user = User.objects.get(pk=UUID(force_str(urlsafe_base64_decode(uid))), is_active=True)
+    except (ValueError, User.DoesNotExist):
+        raise closed from None
+    if not default_token_generator.check_token(user, token):
+        raise closed
+    return user
+
+
+def reset_password(*, uid: str, token: str, password: str, ip: str, request_id: str) -> User:
+    """Set a new password by a reset link; every session of the person ends. Raises LinkClosed, PasswordRefused."""
+    user = open_reset_link(uid=uid, token=token)
+    _set_password(user, password, action="password.reset", ip=ip, request_id=request_id)
+    return user
+
+
+def change_password(*, user: User, current: str, password: str, ip: str, request_id: str) -> None:
+    """Change one's own password; every other session ends. Raises InvalidCredentials for a wrong current one."""
+    if not user.check_password(current):
+        raise Refused(_("Your current password is not right."), code="current_password", field="current_password")
+    _set_password(user, password, action="password.changed", ip=ip, request_id=request_id)
+
+
+def _set_password(user: User, password: str, *, action: str, ip: str, request_id: str) -> None:
+    require_good_password(password, user=user)
+    before, hashed = user.password, hash_password(password)
+    with platform(action):
+        # Conditional: of two uses of one link, one wins.
+        if not User.objects.filter(pk=user.pk, password=before).update(password=hashed):
+            raise Conflict
+        audit.record(actor=_platform_actor(user, ip=ip, request_id=request_id), action=action, target=user)
+    user.password = hashed
+
+
+# --- profile and deactivation ----------------------------------------------------------------------------------------
+def update_profile(
+    *, user: User, first_name: str, last_name: str, time_zone: str, language: str, ip: str, request_id: str
+) -> User:
+    """Change one's own name, time zone and language. Raises Malformed."""
+    new: dict[str, Any] = {
+        "first_name": clean_person_name(first_name, field="first_name"),
+        "last_name": clean_person_name(last_name, field="last_name"),
+        "time_zone": time_zone,
+        "language": language,
+    }
+    if time_zone not in available_timezones():
+        raise Malformed(_("Choose a time zone from the list."), field="time_zone")
+    if language not in dict(settings.LANGUAGES):
+        raise Malformed(_("Choose a language from the list."), field="language")
+    before = User.objects.get(pk=user.pk)
+    for field, value in new.items():
+        setattr(user, field, value)
+    with platform("own profile"):
+        user.save(update_fields=list(new))
+        audit.record(
+            actor=_platform_actor(user, ip=ip, request_id=request_id),
+            action="user.updated",
+            target=user,
+            changes=differences(before, user),
+        )
+    return user
+
+
+def deactivate_user(*, actor: Actor, user_id: UUID, reason: str, at: datetime) -> User:
+    """Take away somebody's right to sign in anywhere; their sessions end with the next request. For platform
+    administrators. Raises LastAdministrator when an organization would be left without one."""
+    actor.require_platform_staff()
+    with platform("deactivate a person"):
+        organizations = Membership.objects.administrators().filter(user=user_id).values_list("organization", flat=True)
+        for organization_id in sorted(organizations):
+            _require_other_administrator(organization_id, user_id)
+        user = User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+        if user is None:
+            raise NotFound
+        user.is_active = False
+        user.save(update_fields=["is_active"])
+        audit.record(
+            actor=actor,
+            action="user.deactivated",
+            target=user,
+            reason=reason,
+            changes={"is_active": ["true", "false"]},
+        )
+    return user
+
+
+def _require_other_administrator(organization_id: UUID, user_id: UUID) -> None:
+    lock_seats(organization_id=organization_id)
+    if not Membership.objects.administrators().filter(organization=organization_id).exclude(user=user_id).exists():
+        raise LastAdministrator
+

@@ -1,0 +1,71 @@
+"""Who acts, where, and with which rights. No service can be called without one."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from healthivr.kernel.errors import NotPermitted
+
+from .roles import Capability, Role, capabilities
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+    from .models import Organization
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person in one organization, or a named system actor.
+
+    `user` is None for a system actor (which `system` names) and for a stranger who holds a link. `ip` and `request_id`
+    go into the trail.
+    """
+
+    user: "User | None"
+    organization: "Organization"
+    roles: frozenset[Role] = frozenset()
+    is_org_admin: bool = False
+    ip: str = ""
+    request_id: str = ""
+    system: str = ""
+
+    @property
+    def user_id(self) -> UUID | None:
+        return self.user.pk if self.user else None
+
+    @property
+    def organization_id(self) -> UUID:
+        return self.organization.pk
+
+    @property
+    def role(self) -> str:
+        """The role that names the actor in the trail: the first in the order of the role table."""
+        return next((str(role.value) for role in Role if role in self.roles), "")
+
+    @cached_property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the actor may do here. A system actor may do anything: its code is its limit."""
+        if self.system:
+            return frozenset(Capability)
+        return capabilities(roles=self.roles, is_org_admin=self.is_org_admin)
+
+    def has(self, capability: Capability) -> bool:
+        """Say whether the actor may do this."""
+        return capability in self.capabilities
+
+    @property
+    def is_platform_staff(self) -> bool:
+        """Whether the actor is an administrator of the platform, here or in an organization entered for others."""
+        return Role.ADMIN in self.roles
+
+    def require_platform_staff(self) -> None:
+        """Raise NotPermitted unless the actor is an administrator of the platform."""
+        if not self.is_platform_staff:
+            raise NotPermitted
+
+    def require(self, capability: Capability) -> None:
+        """Raise NotPermitted unless the actor may do this."""
+        if not self.has(capability):
+            raise NotPermitted

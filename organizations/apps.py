@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+
+
+class OrganizationsConfig(AppConfig):
+    """Tenants, who belongs to them, and the doors between them."""
+
+    name = "organizations"
+
+    def ready(self) -> None:
+        from audit.registry import register
+
+        from .models import Membership, Organization, OrganizationSettings
+
+        register(Organization, masked=[], excluded=["created_at"])
+        register(OrganizationSettings, masked=[], excluded=["updated_at", "seats_used"])
+        register(Membership, masked=[], excluded=[])

@@ -1,0 +1,76 @@
+"""Opens the door for each request and shuts it when the response is rendered."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+
+from audit import services as audit
+from audit.models import Outcome
+from healthivr.kernel.errors import NotFound, NotPermitted
+
+from .selectors import actor_in, organization_named
+from .tenancy import tenant
+
+
+class _Refused(Exception):
+    """Carries a 4xx or 5xx past the open doors, so that they roll back."""
+
+
+class TenancyMiddleware:
+    """Last in MIDDLEWARE, instead of ATOMIC_REQUESTS (whose transaction ends before a TemplateResponse is rendered, and
+    which no middleware can reach into). A URL with <slug:organization> runs in tenant(); API views and Django admin put
+    their door on request.doors once they know who asks; all else is autocommit (services are atomic themselves), so
+    sign-in and accept hash passwords outside any transaction."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with suppress(_Refused), ExitStack() as doors:
+            request.doors = doors  # type: ignore[attr-defined]
+            response = self.get_response(request)  # rendered; an exception has already become a response
+            if response.status_code >= 400:
+                raise _Refused
+        if response.status_code == 403:
+            self._record_refusal(request)
+        return response
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        if "organization" in kwargs and request.user.is_authenticated:
+            enter(request, kwargs["organization"])
+
+    def _record_refusal(self, request: HttpRequest) -> None:
+        """A refused attempt goes into the trail after its request was rolled back, in a transaction of its own."""
+        actor = getattr(request, "actor", None)
+        if actor is None:
+            return
+        match = request.resolver_match
+        with tenant(actor.organization):
+            audit.record(
+                actor=actor,
+                action="access.refused",
+                outcome=Outcome.REFUSED,
+                detail={"method": str(request.method), "route": match.view_name if match else ""},
+            )
+
+
+def enter(request: HttpRequest, reference: str) -> None:
+    """Open the organization's door for this request and say who acts there. Raises Http404 where the person has nothing
+    to look for, and PermissionDenied in an organization that is switched off."""
+    try:
+        organization = organization_named(reference)
+        request.doors.enter_context(tenant(organization))  # type: ignore[attr-defined]
+        request.actor = actor_in(  # type: ignore[attr-defined]
+            user=request.user,
+            organization=organization,
+            ip=request.client_address,  # type: ignore[attr-defined]
+            request_id=request.request_id,  # type: ignore[attr-defined]
+        )
+    except NotFound:
+        raise Http404 from None
+    except NotPermitted:
+        raise PermissionDenied from None

@@ -1,0 +1,157 @@
+"""Organizations, who belongs to them, and their seats and settings."""
+
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID, new_id
+
+from .roles import OrganizationKind, Role
+from .tenancy import TenantModel
+
+
+class OrganizationState(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    INACTIVE = "inactive", _("Inactive")
+
+
+class Organization(models.Model):
+    """A tenant. A directory that everybody's code may read (id, slug, name, kind, state, parent): no row security, and
+    therefore nothing private in it. The rest stands in OrganizationSettings."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=120)
+    slug = models.SlugField(max_length=80, db_index=False)
+    kind = models.CharField(max_length=30, choices=OrganizationKind)
+    state = models.CharField(max_length=10, choices=OrganizationState, default=OrganizationState.ACTIVE)
+    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["slug"], name="organization_slug_once"),
+            models.CheckConstraint(condition=Q(kind__in=OrganizationKind.values), name="organization_kind_known"),
+            models.CheckConstraint(condition=Q(state__in=OrganizationState.values), name="organization_state_known"),
+            models.CheckConstraint(condition=~Q(parent=models.F("id")), name="organization_not_own_parent"),
+            models.CheckConstraint(
+                condition=Q(kind=OrganizationKind.PLATFORM, parent=None)
+                | (~Q(kind=OrganizationKind.PLATFORM) & Q(parent__isnull=False)),
+                name="organization_stands_below_another",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def is_active(self) -> bool:
+        return self.state == OrganizationState.ACTIVE
+
+    @property
+    def is_platform(self) -> bool:
+        return bool(self.pk == PLATFORM_ORGANIZATION_ID)
+
+
+class OrganizationClosure(models.Model):
+    """Every pair of an organization and one at or below it, kept by a database trigger: who stands below whom is one
+    indexed look-up, and a loop cannot be stored."""
+
+    pk = models.CompositePrimaryKey("ancestor_id", "descendant_id")
+    ancestor = models.ForeignKey(Organization, models.CASCADE, related_name="+", db_index=False)
+    descendant = models.ForeignKey(Organization, models.CASCADE, related_name="above")
+    depth = models.PositiveSmallIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.ancestor_id} > {self.descendant_id}"
+
+
+class OrganizationSettings(TenantModel):
+    """What an organization has and allows: its plan's seats, and what its administrators decide.
+
+    `seats_used` = active members and open invitations of people who are not members. It is moved by conditional UPDATEs
+    alone (organizations/seats.py), never counted on the way.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    plan = models.CharField(max_length=30, default="standard")
+    seat_limit = models.PositiveIntegerField(default=25)
+    seats_used = models.PositiveIntegerField(default=0)
+    staff_may_invite = models.BooleanField(default=False)
+    updated_at = models.DateTimeField()
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            *TenantModel.Meta.constraints,
+            models.UniqueConstraint(fields=["organization"], name="settings_once_an_organization"),
+            models.CheckConstraint(
+                condition=Q(seats_used__lte=models.F("seat_limit")), name="settings_seats_within_limit"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"settings of {self.organization_id}"
+
+
+class MembershipStatus(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    ENDED = "ended", _("Ended")
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def active(self) -> "MembershipQuerySet":
+        """Memberships that give rights now: not ended, of people who may sign in."""
+        return self.filter(status=MembershipStatus.ACTIVE, user__is_active=True)
+
+    def administrators(self) -> "MembershipQuerySet":
+        """Active memberships of people who run their organization."""
+        return self.active().filter(is_org_admin=True)
+
+
+class Membership(TenantModel):
+    """Somebody's role in an organization for a period (FHIR PractitionerRole). Ended rows stay; who comes back gets a
+    new one."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="memberships", db_index=False)
+    role = models.CharField(max_length=30, choices=Role)
+    is_org_admin = models.BooleanField(default=False)
+    upline = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    status = models.CharField(max_length=10, choices=MembershipStatus, default=MembershipStatus.ACTIVE)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MembershipQuerySet.as_manager()
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            *TenantModel.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["organization", "user", "role"],
+                condition=Q(status=MembershipStatus.ACTIVE),
+                name="membership_role_once",
+            ),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
+            models.CheckConstraint(condition=Q(status__in=MembershipStatus.values), name="membership_status_known"),
+            models.CheckConstraint(
+                condition=Q(status=MembershipStatus.ENDED, ended_at__isnull=False)
+                | Q(status=MembershipStatus.ACTIVE, ended_at=None),
+                name="membership_ended_has_time",
+            ),
+            models.CheckConstraint(condition=~Q(upline=models.F("user")), name="membership_not_own_upline"),
+        ]
+        indexes = [
+            # "My organizations", asked by people with several.
+            models.Index(fields=["user"], condition=Q(status="active"), name="membership_of_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"membership {self.pk}"
+
+

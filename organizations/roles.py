@@ -1,0 +1,186 @@
+"""Who may do what, and who may invite whom: one table for code, documents and tests (domain.md 3)."""
+
+from enum import StrEnum
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class OrganizationKind(models.TextChoices):
+    """What an organization is."""
+
+    PLATFORM = "platform", _("Platform")
+    CHP = "chp", _("Community health program")
+    MASTER_DISTRIBUTOR = "master_distributor", _("Master distributor")
+    DISTRIBUTOR = "distributor", _("Distributor")
+    PRACTICE = "practice", _("Practice")
+    PHARMACY = "pharmacy", _("Pharmacy")
+    LAB = "lab", _("Laboratory")
+    IVR_COMPANY = "ivr_company", _("Insurance verification company")
+    LOGISTICS = "logistics", _("Shipping and logistics")
+    PAYER = "payer", _("Payer")
+
+
+class Role(models.TextChoices):
+    """What somebody is in an organization (FHIR PractitionerRole.code)."""
+
+    ADMIN = "admin", _("Administrator")
+    CHP_ADMIN = "chp_admin", _("Community health program administrator")
+    MASTER_DISTRIBUTOR = "master_distributor", _("Master distributor")
+    DISTRIBUTOR = "distributor", _("Distributor")
+    SALES = "sales", _("Sales representative")
+    DOCTOR = "doctor", _("Doctor")
+    OFFICE_ADMIN = "office_admin", _("Office administrator")
+    MEDICAL_STAFF = "medical_staff", _("Medical staff")
+    IVR_COMPANY = "ivr_company", _("Insurance verification specialist")
+    SHIPPING_LOGISTICS = "shipping_logistics", _("Shipping coordinator")
+    PHARMACIST = "pharmacist", _("Pharmacist")
+    LAB_TECH = "lab_tech", _("Laboratory technician")
+    MARKETER = "marketer", _("Marketer")
+    SUPPORT = "support", _("Support")
+    PATIENT = "patient", _("Patient")
+    PROXY = "proxy", _("Patient's representative")
+    PRIVACY_OFFICER = "privacy_officer", _("Privacy officer")
+
+
+#: The ten types of checklist S0.13; each is the role that its acceptance gives. (`patient` comes with the patients.)
+INVITATION_TYPES: tuple[Role, ...] = (
+    Role.ADMIN,
+    Role.CHP_ADMIN,
+    Role.MASTER_DISTRIBUTOR,
+    Role.DISTRIBUTOR,
+    Role.SALES,
+    Role.DOCTOR,
+    Role.OFFICE_ADMIN,
+    Role.MEDICAL_STAFF,
+    Role.IVR_COMPANY,
+    Role.SHIPPING_LOGISTICS,
+)
+
+#: What the role can see and do, in a sentence for whoever chooses it.
+ROLE_SENTENCES: dict[Role, str] = {
+    Role.ADMIN: _("Runs the platform: every organization, its people and its settings. Sees no clinical data."),
+    Role.CHP_ADMIN: _("Runs a community health program and what lies below it. Sees case numbers and states only."),
+    Role.MASTER_DISTRIBUTOR: _("Runs a master distributor and invites distributors. Sees no patient data."),
+    Role.DISTRIBUTOR: _("Runs a distributor and invites sales representatives. Sees no patient data."),
+    Role.SALES: _("Invites doctors and follows the state of their cases. Sees no patient data."),
+    Role.DOCTOR: _("Treats patients, signs, and runs a practice. Sees the practice's own patients."),
+    Role.OFFICE_ADMIN: _("Runs the office: appointments, coverage, requests. Sees demographics and insurance."),
+    Role.MEDICAL_STAFF: _("Helps to treat patients and prepares requests. Cannot sign."),
+    Role.IVR_COMPANY: _("Verifies insurance for the cases assigned to the company, and sees those only."),
+    Role.SHIPPING_LOGISTICS: _("Ships orders. Sees where to ship and the state of an order."),
+}
+
+#: The matrix of domain.md 3. office_admin and ivr_company have conditions of their own: `may_invite`.
+INVITABLE_BY: dict[Role, frozenset[Role]] = {
+    Role.ADMIN: frozenset(INVITATION_TYPES),
+    Role.CHP_ADMIN: frozenset({Role.MASTER_DISTRIBUTOR, Role.IVR_COMPANY, Role.SHIPPING_LOGISTICS}),
+    Role.MASTER_DISTRIBUTOR: frozenset({Role.DISTRIBUTOR}),
+    Role.DISTRIBUTOR: frozenset({Role.SALES}),
+    Role.SALES: frozenset({Role.DOCTOR}),
+    Role.DOCTOR: frozenset({Role.OFFICE_ADMIN, Role.MEDICAL_STAFF}),
+    Role.OFFICE_ADMIN: frozenset({Role.MEDICAL_STAFF}),
+    Role.IVR_COMPANY: frozenset({Role.IVR_COMPANY}),
+}
+
+#: The kind of organization that somebody of this role works in. A person invited from an organization of that kind
+#: joins it; invited from elsewhere, the person founds one, unless the role is among the JOINING.
+HOME: dict[Role, OrganizationKind] = {
+    Role.ADMIN: OrganizationKind.PLATFORM,
+    Role.CHP_ADMIN: OrganizationKind.CHP,
+    Role.MASTER_DISTRIBUTOR: OrganizationKind.MASTER_DISTRIBUTOR,
+    Role.DISTRIBUTOR: OrganizationKind.DISTRIBUTOR,
+    Role.SALES: OrganizationKind.DISTRIBUTOR,
+    Role.DOCTOR: OrganizationKind.PRACTICE,
+    Role.OFFICE_ADMIN: OrganizationKind.PRACTICE,
+    Role.MEDICAL_STAFF: OrganizationKind.PRACTICE,
+    Role.IVR_COMPANY: OrganizationKind.IVR_COMPANY,
+    Role.SHIPPING_LOGISTICS: OrganizationKind.LOGISTICS,
+}
+JOINING = frozenset({Role.ADMIN, Role.SALES, Role.OFFICE_ADMIN, Role.MEDICAL_STAFF})
+
+
+class Capability(StrEnum):
+    """What a service may ask an actor for. Codes, not role names (C7)."""
+
+    VIEW_INVITATIONS = "invitations.view"
+    VIEW_ALL_INVITATIONS = "invitations.view_all"
+    INVITE = "invitations.create"
+    MANAGE_ALL_INVITATIONS = "invitations.manage_all"
+    VIEW_PEOPLE = "people.view"
+    MANAGE_PEOPLE = "people.manage"
+    VIEW_ORGANIZATION = "organization.view"
+    MANAGE_ORGANIZATION = "organization.manage"
+    VIEW_DOWNLINE = "organization.downline"
+
+
+_INVITER = frozenset({Capability.VIEW_INVITATIONS, Capability.INVITE})
+_ADMINISTRATOR = frozenset(
+    {
+        Capability.VIEW_INVITATIONS,
+        Capability.VIEW_ALL_INVITATIONS,
+        Capability.MANAGE_ALL_INVITATIONS,
+        Capability.VIEW_PEOPLE,
+        Capability.MANAGE_PEOPLE,
+        Capability.VIEW_ORGANIZATION,
+        Capability.MANAGE_ORGANIZATION,
+    }
+)
+_SELLER = _INVITER | {Capability.VIEW_ORGANIZATION, Capability.VIEW_DOWNLINE}
+
+ROLE_CAPABILITIES: dict[Role, frozenset[Capability]] = {
+    Role.ADMIN: _ADMINISTRATOR | _INVITER | {Capability.VIEW_DOWNLINE},
+    Role.CHP_ADMIN: _SELLER | {Capability.VIEW_PEOPLE},
+    Role.MASTER_DISTRIBUTOR: _SELLER,
+    Role.DISTRIBUTOR: _SELLER,
+    Role.SALES: _INVITER | {Capability.VIEW_ORGANIZATION},
+    Role.DOCTOR: _INVITER | {Capability.VIEW_PEOPLE, Capability.VIEW_ORGANIZATION},
+    Role.OFFICE_ADMIN: _INVITER | {Capability.VIEW_PEOPLE, Capability.VIEW_ORGANIZATION},
+    Role.MEDICAL_STAFF: frozenset({Capability.VIEW_ORGANIZATION}),
+    Role.IVR_COMPANY: frozenset({Capability.VIEW_ORGANIZATION}),
+    Role.SHIPPING_LOGISTICS: frozenset({Capability.VIEW_ORGANIZATION}),
+    Role.PHARMACIST: frozenset({Capability.VIEW_ORGANIZATION}),
+    Role.LAB_TECH: frozenset({Capability.VIEW_ORGANIZATION}),
+    Role.MARKETER: frozenset({Capability.VIEW_ORGANIZATION}),
+    Role.SUPPORT: frozenset({Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE}),
+    Role.PATIENT: frozenset(),
+    Role.PROXY: frozenset(),
+    Role.PRIVACY_OFFICER: frozenset({Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE}),
+}
+
+
+def capabilities(*, roles: frozenset[Role], is_org_admin: bool) -> frozenset[Capability]:
+    """Return what somebody with these roles in one organization may do there. The administrator's flag adds running the
+    organization and its people; whom they may invite stays with the role."""
+    granted = frozenset[Capability]().union(*(ROLE_CAPABILITIES[role] for role in roles))
+    if is_org_admin:
+        granted |= _ADMINISTRATOR
+        if Role.IVR_COMPANY in roles:
+            granted |= _INVITER
+    return granted
+
+
+def may_invite(
+    role: Role, invitation_type: Role, *, is_org_admin: bool = False, staff_may_invite: bool = False
+) -> bool:
+    """Say whether somebody of `role` may invite for `invitation_type`, wherever both of them are.
+
+    `staff_may_invite` is the organization's setting that lets office administrators invite medical staff.
+    """
+    if role == Role.IVR_COMPANY and not is_org_admin:
+        return False
+    if role == Role.OFFICE_ADMIN and not staff_may_invite:
+        return False
+    return invitation_type in INVITABLE_BY.get(role, frozenset())
+
+
+def founds_organization(invitation_type: Role, sender: OrganizationKind) -> bool:
+    """Say whether accepting this type, sent from an organization of kind `sender`, founds a new organization."""
+    return invitation_type not in JOINING and HOME[invitation_type] != sender
+
+
+def can_be_sent_from(invitation_type: Role, sender: OrganizationKind) -> bool:
+    """Say whether the type makes sense in an organization of that kind: who joins must belong there."""
+    return founds_organization(invitation_type, sender) or HOME[invitation_type] == sender
+
+

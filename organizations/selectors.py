@@ -1,0 +1,171 @@
+"""Reads: who somebody is where, and who belongs to an organization."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet
+
+from healthivr.kernel.errors import NotFound, NotPermitted
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
+
+from .actor import Actor
+from .models import Membership, Organization, OrganizationClosure, OrganizationSettings
+from .roles import INVITATION_TYPES, Capability, OrganizationKind, Role, can_be_sent_from, may_invite
+from .tenancy import platform
+
+
+class OrganizationInactive(NotPermitted):
+    """The organization was switched off: nothing can be done there."""
+
+    code = "organization_inactive"
+
+
+def organization_named(reference: str) -> Organization:
+    """Return an organization by slug or id. Raises NotFound."""
+    try:
+        condition = Q(pk=UUID(reference))
+    except ValueError:
+        condition = Q(slug=reference)
+    organization = Organization.objects.filter(condition).first()
+    if organization is None:
+        raise NotFound
+    return organization
+
+
+def actor_in(*, user: "object", organization: Organization, ip: str, request_id: str) -> Actor:
+    """Return who `user` is in `organization`; asked inside its tenant() door.
+
+    Members act with their roles. A platform administrator acts inside any organization as administrator. For everybody
+    else the organization does not exist: NotFound. Raises OrganizationInactive for members of one that is switched off.
+    """
+    memberships = list(Membership.objects.active().filter(organization=organization, user=user))
+    roles = frozenset(Role(membership.role) for membership in memberships)
+    is_org_admin = any(membership.is_org_admin for membership in memberships)
+    is_platform_staff = Role.ADMIN in roles and organization.is_platform
+    if not memberships:
+        if not is_platform_administrator(user):
+            raise NotFound
+        roles, is_org_admin, is_platform_staff = frozenset({Role.ADMIN}), True, True
+    if not organization.is_active and not is_platform_staff:
+        raise OrganizationInactive
+    return Actor(
+        user=user,  # type: ignore[arg-type]
+        organization=organization,
+        roles=roles,
+        is_org_admin=is_org_admin,
+        ip=ip,
+        request_id=request_id,
+    )
+
+
+def is_platform_administrator(user: "object") -> bool:
+    """Say whether somebody is an administrator of the platform itself."""
+    with platform("is this person platform staff"):
+        return (
+            Membership.objects.active()
+            .filter(organization_id=PLATFORM_ORGANIZATION_ID, user=user, role=Role.ADMIN)
+            .exists()
+        )
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """One line of the switcher: an organization and what somebody is there."""
+
+    organization: Organization
+    role_label: str
+
+
+def organizations_of(user: "object") -> list[Belonging]:
+    """Return the active organizations in which somebody is a member, by name."""
+    with platform("my organizations"):
+        memberships = list(
+            Membership.objects.active()
+            .filter(user=user, organization__state="active")
+            .select_related("organization")
+            .order_by("organization__name", "organization_id", "role")
+        )
+    seen: dict[UUID, Belonging] = {}
+    for membership in memberships:
+        seen.setdefault(
+            membership.organization_id, Belonging(membership.organization, membership.get_role_display())
+        )
+    return list(seen.values())
+
+
+def settings_of(organization: Organization) -> OrganizationSettings:
+    """Return the seats and settings of an organization."""
+    return OrganizationSettings.objects.get(organization=organization)
+
+
+def people(*, actor: Actor) -> QuerySet[Membership]:
+    """Return the organization's active memberships with their people, by name. Needs the right to see people."""
+    actor.require(Capability.VIEW_PEOPLE)
+    return (
+        Membership.objects.active()
+        .filter(organization=actor.organization)
+        .select_related("user", "invited_by", "upline")
+        .order_by("user__last_name", "user__first_name", "pk")
+    )
+
+
+def person(*, actor: Actor, membership_id: UUID) -> Membership:
+    """Return one membership with its person. Raises NotFound."""
+    membership = people(actor=actor).filter(pk=membership_id).first()
+    if membership is None:
+        raise NotFound
+    return membership
+
+
+def invitable_types(*, actor: Actor) -> list[Role]:
+    """Return the invitation types that the actor may create here, in the order of the role table."""
+    staff_may_invite = Role.OFFICE_ADMIN in actor.roles and settings_of(actor.organization).staff_may_invite
+    kind = OrganizationKind(actor.organization.kind)
+    return [
+        invitation_type
+        for invitation_type in INVITATION_TYPES
+        if can_be_sent_from(invitation_type, kind)
+        and any(
+            may_invite(role, invitation_type, is_org_admin=actor.is_org_admin, staff_may_invite=staff_may_invite)
+            for role in actor.roles
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class Below:
+    """An organization below one's own: its directory entry and a count, never its people."""
+
+    organization: Organization
+    depth: int
+    members: int
+
+
+def organizations_below(*, actor: Actor) -> list[Below]:
+    """Return what lies below the actor's organization in the sales chain, nearest first."""
+    actor.require(Capability.VIEW_DOWNLINE)
+    below = OrganizationClosure.objects.filter(ancestor=actor.organization, depth__gt=0)
+    with platform("organizations below one's own"):
+        members = dict(
+            Membership.objects.active()
+            .filter(organization__in=below.values("descendant"))
+            .values_list("organization_id")
+            .annotate(count=Count("user", distinct=True))
+            .order_by()
+        )
+        return [
+            Below(entry.descendant, entry.depth, members.get(entry.descendant_id, 0))
+            for entry in below.select_related("descendant").order_by("depth", "descendant__name")
+        ]
+
+
+def practices_administered_by(user: "object") -> list[Organization]:
+    """Return the active practices that somebody runs: an invited doctor may choose one instead of founding another."""
+    with platform("practices somebody runs"):
+        return list(
+            Organization.objects.filter(
+                kind=OrganizationKind.PRACTICE,
+                state="active",
+                pk__in=Membership.objects.administrators().filter(user=user).values("organization"),
+            ).order_by("name")
+        )

@@ -1,0 +1,208 @@
+"""Writes on organizations and memberships."""
+
+import secrets
+from datetime import datetime
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.dispatch import Signal
+from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+
+from audit import services as audit
+from healthivr.kernel.errors import Conflict, Malformed, NotFound
+
+from .actor import Actor
+from .models import Membership, MembershipStatus, Organization, OrganizationSettings
+from .roles import Capability, OrganizationKind, Role
+from .seats import free_member_seat, lock_seats
+
+#: Sent inside the transaction in which somebody's last membership in an organization ended, with `membership`, `actor`
+#: and `at`. Rooms above react to it: invitations, sessions.
+membership_ended = Signal()
+
+SLUG_LENGTH = 60
+
+
+class LastAdministrator(Conflict):
+    """An organization always has somebody who runs it."""
+
+    code = "last_administrator"
+    message = _(
+        "This person is the only administrator of the organization. Make somebody else an administrator first."
+    )
+
+
+class AlreadyMember(Conflict):
+    """The person has this role there already."""
+
+    code = "already_member"
+    message = _("This person already has this role in the organization.")
+
+
+def found_organization(
+    *, actor: Actor, name: str, kind: OrganizationKind, parent: Organization, at: datetime
+) -> Organization:
+    """Create an organization below `parent` on the default plan, for a founder who takes its first seat.
+
+    Two statements: the organization (a trigger keeps the closure table) and its settings. Runs in platform(). Raises
+    Malformed for an empty name.
+    """
+    organization = Organization.objects.create(
+        name=clean_name(name), slug=_free_slug(name), kind=kind, parent=parent, created_at=at
+    )
+    OrganizationSettings.objects.create(organization=organization, seats_used=1, updated_at=at)
+    audit.record(
+        actor=actor,
+        action="organization.founded",
+        target=organization,
+        organization_id=organization.pk,
+        detail={"kind": kind, "parent": str(parent.pk)},
+    )
+    return organization
+
+
+def clean_name(name: str) -> str:
+    """Return an organization's name on one line. Raises Malformed when nothing, or too much, is left."""
+    cleaned = " ".join(name.split())
+    if not 2 <= len(cleaned) <= 120:
+        raise Malformed(
+            _("Enter the name of the organization, 2 to 120 characters."),
+            code="organization_name",
+            field="organization_name",
+        )
+    return cleaned
+
+
+def _free_slug(name: str) -> str:
+    """A readable slug with four random characters, so that it is free without asking and tells nobody which names exist.
+    Letters that read alike (0 o, 1 l) are left out."""
+    suffix = "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _character in range(4))
+    return f"{slugify(name)[:SLUG_LENGTH].strip('-') or 'organization'}-{suffix}"
+
+
+def add_membership(
+    *,
+    actor: Actor,
+    user_id: UUID,
+    organization: Organization,
+    role: Role,
+    is_org_admin: bool,
+    upline_id: UUID | None,
+    invited_by_id: UUID | None,
+    at: datetime,
+) -> Membership:
+    """Make somebody a member. The seat was taken by the invitation, or by founding. Raises AlreadyMember."""
+    try:
+        with transaction.atomic():
+            membership = Membership.objects.create(
+                organization=organization,
+                user_id=user_id,
+                role=role,
+                is_org_admin=is_org_admin,
+                upline_id=upline_id,
+                invited_by_id=invited_by_id,
+                started_at=at,
+            )
+    except IntegrityError as error:
+        if "membership_role_once" in str(error):
+            raise AlreadyMember from None
+        raise
+    audit.record(
+        actor=actor,
+        action="membership.created",
+        target=membership,
+        detail={"user": str(user_id), "role": role, "is_org_admin": str(is_org_admin).lower()},
+    )
+    return membership
+
+
+def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: bool, at: datetime) -> Membership:
+    """Make a member an administrator of the organization, or no longer one. Raises LastAdministrator."""
+    actor.require(Capability.MANAGE_PEOPLE)
+    with transaction.atomic():
+        lock_seats(organization_id=actor.organization_id)
+        membership = _locked(actor, membership_id)
+        if membership.is_org_admin == is_org_admin:
+            return membership
+        if not is_org_admin:
+            _require_another_administrator(membership)
+        membership.is_org_admin = is_org_admin
+        membership.save(update_fields=["is_org_admin"])
+        audit.record(
+            actor=actor,
+            action="membership.administrator_changed",
+            target=membership,
+            changes={"is_org_admin": [str(not is_org_admin).lower(), str(is_org_admin).lower()]},
+        )
+    return membership
+
+
+def end_membership(*, actor: Actor, membership_id: UUID, reason: str, at: datetime) -> Membership:
+    """End a membership; it stays as history, and the person can be invited again. Raises LastAdministrator."""
+    actor.require(Capability.MANAGE_PEOPLE)
+    with transaction.atomic():
+        lock_seats(organization_id=actor.organization_id)
+        membership = _locked(actor, membership_id)
+        if membership.is_org_admin:
+            _require_another_administrator(membership)
+        membership.status = MembershipStatus.ENDED
+        membership.ended_at = at
+        membership.save(update_fields=["status", "ended_at"])
+        audit.record(
+            actor=actor,
+            action="membership.ended",
+            target=membership,
+            reason=reason,
+            detail={"user": str(membership.user_id), "role": membership.role},
+        )
+        others = Membership.objects.active().filter(organization=actor.organization, user=membership.user_id)
+        if not others.exists():
+            free_member_seat(organization_id=actor.organization_id)
+            membership_ended.send(sender=Membership, membership=membership, actor=actor, at=at)
+    return membership
+
+
+def _locked(actor: Actor, membership_id: UUID) -> Membership:
+    membership = (
+        Membership.objects.select_for_update(of=("self",), no_key=True)
+        .filter(organization=actor.organization, status=MembershipStatus.ACTIVE, pk=membership_id)
+        .first()
+    )
+    if membership is None:
+        raise NotFound
+    return membership
+
+
+def _require_another_administrator(membership: Membership) -> None:
+    """The organization is locked, so the answer still holds when the change is written; a trigger holds it beside us."""
+    others = Membership.objects.administrators().filter(organization=membership.organization_id)
+    if not others.exclude(user=membership.user_id).exists():
+        raise LastAdministrator
+
+
+def update_organization(
+    *, actor: Actor, name: str, staff_may_invite: bool, at: datetime
+) -> Organization:
+    """Change the name of the actor's organization and what its administrators decide."""
+    actor.require(Capability.MANAGE_ORGANIZATION)
+    with transaction.atomic():
+        settings = lock_seats(organization_id=actor.organization_id)
+        organization = Organization.objects.select_for_update(no_key=True).get(pk=actor.organization_id)
+        before = {"name": organization.name, "staff_may_invite": str(settings.staff_may_invite).lower()}
+        organization.name = clean_name(name)
+        organization.save(update_fields=["name"])
+        settings.staff_may_invite = staff_may_invite
+        settings.updated_at = at
+        settings.save(update_fields=["staff_may_invite", "updated_at"])
+        after = {"name": organization.name, "staff_may_invite": str(staff_may_invite).lower()}
+        changes = {field: [before[field], after[field]] for field in before if before[field] != after[field]}
+        if changes:
+            audit.record(
+                actor=actor,
+                action="organization.updated",
+                target=organization,
+                organization_id=organization.pk,
+                changes=changes,
+            )
+    return organization
