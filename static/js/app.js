@@ -1,0 +1,274 @@
+/* What pages do beyond HTML. Every page works without this file: it only saves time and says things earlier. */
+(() => {
+  "use strict";
+
+  const all = (selector, root = document) => Array.from(root.querySelectorAll(selector));
+  const prepared = new WeakSet();
+
+  /* A form is sent once: its button says that it is under way, and comes back when the page does (Back button). The
+     button keeps the focus, hence aria-disabled and not disabled. */
+  const SENDING = "data-sending";
+
+  function settle(root = document) {
+    for (const button of all(`[${SENDING}]`, root)) {
+      button.removeAttribute(SENDING);
+      button.removeAttribute("aria-disabled");
+    }
+    for (const form of all("form[data-sent]", root)) {
+      delete form.dataset.sent;
+    }
+  }
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    const button = event.submitter;
+    const goesElsewhere = (button && button.formTarget) || form.target;
+    if (event.defaultPrevented || form.method !== "post" || goesElsewhere) {
+      return;
+    }
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    if (button) {
+      button.setAttribute(SENDING, "");
+      button.setAttribute("aria-disabled", "true");
+    }
+  });
+  window.addEventListener("pageshow", () => settle());
+
+  /* Errors: the focus goes to their summary, and from there to the field. */
+  function focusSummary() {
+    const summary = document.querySelector("[data-focus]");
+    if (summary) {
+      summary.focus();
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest(".error-summary a");
+    const field = link && document.getElementById(link.hash.slice(1));
+    if (field) {
+      event.preventDefault();
+      field.focus({ preventScroll: true });
+      (field.closest(".field") || field).scrollIntoView({ block: "center" });
+    }
+  });
+
+  /* Menus are <details>: close the open ones on a click elsewhere and on Escape. */
+  document.addEventListener("click", (event) => {
+    for (const menu of all("details[data-menu][open]")) {
+      if (!menu.contains(event.target)) {
+        menu.open = false;
+      }
+    }
+  });
+  document.addEventListener("focusin", (event) => {
+    for (const menu of all("details[data-menu][open]")) {
+      if (!menu.contains(event.target)) {
+        menu.open = false;
+      }
+    }
+  });
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key !== "Escape") {
+        return;
+      }
+      for (const menu of all("details[data-menu][open]")) {
+        if (menu.contains(document.activeElement)) {
+          menu.querySelector("summary").focus();
+          event.stopPropagation(); // the drawer around it stays open
+        }
+        menu.open = false;
+      }
+      for (const moment of all(".moment:hover, .moment:focus")) {
+        moment.dataset.dismissed = "yes";
+      }
+    },
+    true,
+  );
+  for (const name of ["pointerout", "focusout"]) {
+    document.addEventListener(name, (event) => {
+      const moment = event.target.closest && event.target.closest(".moment[data-dismissed]");
+      if (moment && !moment.contains(event.relatedTarget)) {
+        delete moment.dataset.dismissed;
+      }
+    });
+  }
+
+  /* Passwords: show what is typed, and say while typing what is still missing. */
+  const ROWS = ["1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "abcdefghijklmnopqrstuvwxyz", "1q2w3e4r5t6y7u8i9o0p",
+    "1qaz2wsx3edc4rfv", "qazwsxedcrfv"];
+
+  function withoutRows(text) {
+    let rest = text;
+    for (const row of ROWS) {
+      for (const line of [row, Array.from(row).reverse().join("")]) {
+        for (let size = line.length; size >= 4; size -= 1) {
+          for (let start = 0; start + size <= line.length; start += 1) {
+            rest = rest.split(line.slice(start, start + size)).join("");
+          }
+        }
+      }
+    }
+    return rest;
+  }
+
+  function isUncommon(password, known) {
+    const lower = password.toLowerCase();
+    if (known.some((word) => word.length > 3 && lower.includes(word))) {
+      return false;
+    }
+    const rest = withoutRows(lower).replace(/pass(word|phrase)?|letmein|welcome|admin|(.)\2{2,}/g, "");
+    return rest.length >= 8 && new Set(rest).size >= 5;
+  }
+
+  function preparePassword(line) {
+    const input = line.querySelector("input");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "btn btn-quiet btn-small";
+    button.textContent = line.dataset.show;
+    button.setAttribute("aria-controls", input.id);
+    const said = document.createElement("span");
+    said.className = "visually-hidden";
+    said.setAttribute("aria-live", "polite");
+    button.addEventListener("click", () => {
+      const show = input.type === "password";
+      input.type = show ? "text" : "password";
+      button.textContent = show ? line.dataset.hide : line.dataset.show;
+      said.textContent = show ? line.dataset.shown : line.dataset.hidden;
+    });
+    line.append(button, said);
+    if (input.form) {
+      input.form.addEventListener("submit", () => {
+        input.type = "password";
+        button.textContent = line.dataset.show;
+      });
+    }
+  }
+
+  function prepareHints(list) {
+    const input = document.getElementById(list.dataset.passwordHints);
+    if (!input) {
+      return;
+    }
+    const known = () =>
+      all("input[autocomplete='given-name'], input[autocomplete='family-name'], input[type='email']", input.form)
+        .flatMap((field) => field.value.toLowerCase().split(/[^\p{L}\p{N}]+/u));
+    const show = () => {
+      for (const hint of all("[data-hint]", list)) {
+        const met = hint.dataset.hint === "length"
+          ? Array.from(input.value).length >= Number(hint.dataset.length)
+          : isUncommon(input.value, known());
+        const state = input.value === "" ? "" : met ? "yes" : "no";
+        const words = hint.querySelector("[data-hint-state]");
+        hint.dataset.met = state;
+        hint.querySelector(".bi").className = `bi bi-${met && state ? "check-circle-fill" : "circle"}`;
+        words.textContent = state ? words.dataset[state] : "";
+      }
+    };
+    input.addEventListener("input", show);
+    show();
+  }
+
+  /* Copy: the button says that it did. */
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) {
+      return;
+    }
+    try {
+      await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent.trim());
+    } catch {
+      return; // no permission: the text stands beside the button and can be selected
+    }
+    const words = button.textContent;
+    button.textContent = button.dataset.copied;
+    button.setAttribute("aria-live", "polite");
+    window.setTimeout(() => {
+      button.textContent = words;
+    }, 2000);
+  });
+
+  /* How many characters are left, said when it begins to matter. */
+  function prepareCounter(area) {
+    const line = document.createElement("div");
+    line.className = "field-help field-count";
+    line.setAttribute("aria-live", "polite");
+    const most = Number(area.getAttribute("maxlength"));
+    const words = area.closest("[data-count]").dataset.count;
+    const show = () => {
+      const used = Array.from(area.value).length;
+      line.textContent = used > most * 0.8 ? words.replace("#used", String(used)).replace("#most", String(most)) : "";
+    };
+    area.after(line);
+    area.addEventListener("input", show);
+    show();
+  }
+
+  /* A preview is a form sent into a frame. htmx brings a fresh frame each time, so that Back does not walk through old
+     previews; then the same form is sent into it. */
+  function fillFrame(frame) {
+    const button = document.querySelector(frame.dataset.filledBy);
+    if (button) {
+      button.form.requestSubmit(button);
+    }
+  }
+
+  /* htmx: say when the network or the server let us down, in place of silence. */
+  function complain(kind) {
+    const box = document.getElementById("connection");
+    if (box) {
+      const body = box.querySelector(".notice-body");
+      body.textContent = body.dataset[kind];
+      box.hidden = false;
+    }
+    settle();
+  }
+  document.addEventListener("htmx:sendError", () => complain("offline"));
+  document.addEventListener("htmx:timeout", () => complain("offline"));
+  document.addEventListener("htmx:responseError", (event) => {
+    complain([401, 403].includes(event.detail.xhr.status) ? "signedOut" : "refused");
+  });
+  /* Signed out meanwhile: the answer is the sign-in page, which must not be put into the middle of this one. */
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const address = event.detail.xhr.responseURL;
+    if (address && new URL(address).pathname.startsWith("/sign-in")) {
+      event.detail.shouldSwap = false;
+      complain("signedOut");
+    }
+  });
+  document.addEventListener("htmx:afterOnLoad", (event) => {
+    const box = document.getElementById("connection");
+    if (box && event.detail.successful) {
+      box.hidden = true;
+    }
+  });
+  document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
+
+  const PARTS = [
+    ["[data-password]", preparePassword],
+    ["[data-password-hints]", prepareHints],
+    ["[data-count] textarea", prepareCounter],
+    ["iframe[data-filled-by]", fillFrame],
+  ];
+
+  function prepare(root) {
+    for (const [selector, act] of PARTS) {
+      for (const part of all(selector, root)) {
+        if (!prepared.has(part)) {
+          prepared.add(part);
+          act(part);
+        }
+      }
+    }
+  }
+
+  /* The script is deferred: the document is complete. */
+  prepare(document);
+  focusSummary();
+})();
