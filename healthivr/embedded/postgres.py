@@ -12,11 +12,12 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from healthivr.embedded.errors import CannotStart, disk_is_full
-from healthivr.embedded.processes import dies_with_us, end, end_orphan, wait_until
+from healthivr.embedded.processes import dies_with_us, end, end_orphan
 from healthivr.embedded.state import State, open_log
 
 SUPERUSER = "postgres"
@@ -60,7 +61,7 @@ class Postgres:
         Raises CannotStart when this machine lets us run none.
         """
         self._starts_left = STARTS_TRIED
-        end_orphan(self.data / "postmaster.pid", str(self.data), signal.SIGINT)
+        self._end_orphan()
         disguise = find_disguise(self.state)
         self._make_socket_folder(disguise)
         if not self.data.exists():
@@ -84,6 +85,14 @@ class Postgres:
         if self.process is not None:
             end(self.process, signal.SIGINT, patience=60)
             self.process = None
+
+    def discard(self) -> None:
+        """Throw the data away, and end a server that an earlier start left behind on it."""
+        self._end_orphan()
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def _end_orphan(self) -> None:
+        end_orphan(self.data / "postmaster.pid", str(self.data), signal.SIGINT)
 
     def _make_socket_folder(self, disguise: Disguise) -> None:
         self.sockets.mkdir(mode=0o700, exist_ok=True)
@@ -156,8 +165,8 @@ class Postgres:
         if "pre-existing shared memory block" not in said or not self._starts_left:
             raise self._explain(said)
         self._starts_left -= 1
-        wait_until(lambda: False, 0.25)
-        end_orphan(self.data / "postmaster.pid", str(self.data), signal.SIGINT)
+        time.sleep(0.25)
+        self._end_orphan()
         self._spawn(find_disguise(self.state))
 
     def _explain(self, said: str) -> CannotStart:

@@ -1,6 +1,7 @@
 """The embedded Redis: one binary out of a wheel, started by us."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,7 +37,7 @@ class Redis:
         """Start the server without waiting for it. Raises CannotStart where there is no binary for the machine."""
         binary = install.redis_server(Path(sys.prefix))
         # Two servers would append to one file and garble it, so the old one must be gone.
-        end_orphan(self.pid_file, str(self.socket), signal.SIGTERM)
+        self._end_orphan()
         self.socket.unlink(missing_ok=True)
         options = ["--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
         options += ["--pidfile", str(self.pid_file), "--daemonize", "no", "--loglevel", "notice"]
@@ -75,6 +76,15 @@ class Redis:
         if self.process is not None:
             end(self.process, signal.SIGTERM, patience=60)
             self.process = None
+
+    def discard(self) -> None:
+        """Throw the data away, and end a server that an earlier start left behind on it."""
+        self._end_orphan()
+        shutil.rmtree(self.state.redis, ignore_errors=True)
+        self.state.redis.mkdir(mode=0o700)
+
+    def _end_orphan(self) -> None:
+        end_orphan(self.pid_file, str(self.socket), signal.SIGTERM)
 
     def _explain(self) -> CannotStart:
         with self.log.open("rb") as file:

@@ -30,21 +30,27 @@ class Servers:
         try:
             for server in self.all:
                 server.start()
-            self.wait()
+            wait_for(self.all)
         except BaseException:
             self.stop()
             raise
-
-    def wait(self) -> None:
-        """Wait until all answer. Raises CannotStart when one has ended or takes too long."""
-        for server in self.all:
-            if not wait_until(server.is_ready, PATIENCE):
-                raise CannotStart(f"{server.name} does not answer after {PATIENCE} seconds: see {server.log}.")
 
     def stop(self) -> None:
         """Stop those that we started."""
         for server in self.all:
             server.stop()
+
+    def discard(self) -> None:
+        """Throw the data of the embedded servers away. Only the holder of the state folder's lock may."""
+        for server in self.all:
+            server.discard()
+
+
+def wait_for(servers: list[Postgres | Redis]) -> None:
+    """Wait until all answer. Raises CannotStart when one has ended or takes too long."""
+    for server in servers:
+        if not wait_until(server.is_ready, PATIENCE):
+            raise CannotStart(f"{server.name} does not answer after {PATIENCE} seconds: see {server.log}.")
 
 
 @contextlib.contextmanager
@@ -81,7 +87,7 @@ def attached_or_owned(state: State) -> Iterator[None]:
             if state.claim():  # its holder has just stopped: start anew
                 state.release()
                 continue
-            Servers(state).wait()
+            wait_for(Servers(state).all)
             yield
             return
 
@@ -101,7 +107,9 @@ def _check_postgres(url: str) -> None:
     conninfo = f"{url}{'&' if '?' in url else '?'}connect_timeout=5"
     answer = psycopg.pq.PGconn.ping(conninfo.encode())
     if answer == psycopg.pq.Ping.NO_ATTEMPT:
-        raise CannotStart("DATABASE_URL is not an address of PostgreSQL: write postgres://user:password@host:5432/name.")
+        raise CannotStart(
+            "DATABASE_URL is not an address of PostgreSQL: write postgres://user:password@host:5432/name."
+        )
     if answer != psycopg.pq.Ping.OK:
         raise CannotStart(
             f"No PostgreSQL answers at {environment.host_of(url)}: start it, correct DATABASE_URL, "
