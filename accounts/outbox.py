@@ -45,6 +45,8 @@ class OutgoingMail(models.Model):
     attempt = models.PositiveSmallIntegerField(default=1)
     #: When it may be claimed: at once, after the back-off, or when a lease ends.
     next_try_at = models.DateTimeField()
+    #: Which batch holds it while it is being sent.
+    claim = models.UUIDField(null=True)
     #: The server's answer when it refused, without addresses.
     reason = models.CharField(max_length=200, blank=True, default="")
     created_at = models.DateTimeField()

@@ -15,7 +15,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.encoding import force_str
-from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
+from django.utils.http import urlsafe_base64_decode
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
@@ -32,6 +32,7 @@ from organizations.seats import lock_seats, reserve_seat
 from organizations.services import LastAdministrator, add_membership
 from organizations.tenancy import platform
 
+from .delivery import hint_account_mail
 from .models import AccountMail, AccountMailKind, SetupLink, User, hash_password
 
 SETUP_LINK_LIFE = timedelta(hours=24)
@@ -187,6 +188,7 @@ def request_password_reset(*, email: str, ip: str, request_id: str, at: datetime
             AccountMail.objects.create(
                 kind=AccountMailKind.PASSWORD_RESET, user=user, next_try_at=at, created_at=at
             )
+        transaction.on_commit(hint_account_mail)
         audit.record(
             actor=_platform_actor(None, ip=ip, request_id=request_id),
             action="password.reset_requested",
@@ -194,12 +196,6 @@ def request_password_reset(*, email: str, ip: str, request_id: str, at: datetime
             organization_id=PLATFORM_ORGANIZATION_ID,
             detail={"address": address_digest(address)},
         )
-
-
-def reset_link_path(user: User) -> str:
-    """Return the path of a reset link that works for one hour and until the password changes. Nothing is stored."""
-    uid = urlsafe_base64_encode(str(user.pk).encode())
-    return f"/password-reset/{uid}/{default_token_generator.make_token(user)}/"
 
 
 def open_reset_link(*, uid: str, token: str) -> User:

@@ -1,7 +1,7 @@
 """The root application, and Django admin under platform staff's site."""
 
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin import apps as admin_apps
 
 
 class HealthivrConfig(AppConfig):
@@ -13,7 +13,8 @@ class HealthivrConfig(AppConfig):
         from healthivr import celery, checks  # noqa: F401
 
 
-class PlatformAdminConfig(AdminConfig):
+class PlatformAdminConfig(admin_apps.AdminConfig):
     """Django admin, for platform staff only (organizations/admin_site.py)."""
 
+    default = False
     default_site = "organizations.admin_site.PlatformAdminSite"

@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "healthivr.settings")
 
@@ -15,4 +15,15 @@ app.autodiscover_tasks(["healthivr"], related_name="health")
 
 @setup_logging.connect
 def keep_our_logging(**kwargs: object) -> None:
-    """Celery leaves logging alone when somebody listens here: lines stay JSON and masked."""
+    """Celery leaves logging alone when somebody listens here: lines stay JSON and masked, as settings.py set them."""
+    import django
+
+    django.setup()
+
+
+@worker_init.connect
+def refuse_unsafe_start(**kwargs: object) -> None:
+    """A worker does not start with a database role that could see other tenants."""
+    from healthivr.startup import refuse_unsafe_role
+
+    refuse_unsafe_role()

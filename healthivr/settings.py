@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import django_stubs_ext
 from csp.constants import NONCE
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from healthivr import environment
 from healthivr.environment import env, integer
 from healthivr.logs import logging_config
+
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -103,6 +106,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "relay deliveries": {"task": "invitations.tasks.relay_deliveries", "schedule": timedelta(seconds=5)},
+    "relay account mail": {"task": "accounts.tasks.relay_account_mail", "schedule": timedelta(seconds=5)},
     "expire overdue invitations": {"task": "invitations.tasks.expire_overdue", "schedule": timedelta(seconds=60)},
     "reconcile seats": {"task": "invitations.tasks.reconcile_seats", "schedule": timedelta(hours=24)},
     "worker heartbeat": {"task": "healthivr.health.beat", "schedule": timedelta(seconds=10)},

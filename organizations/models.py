@@ -145,6 +145,10 @@ class Membership(TenantModel):
                 name="membership_ended_has_time",
             ),
             models.CheckConstraint(condition=~Q(upline=models.F("user")), name="membership_not_own_upline"),
+            models.CheckConstraint(
+                condition=~Q(role=Role.ADMIN) | Q(organization=PLATFORM_ORGANIZATION_ID),
+                name="membership_admins_are_platform_staff",
+            ),
         ]
         indexes = [
             # "My organizations", asked by people with several.

@@ -93,6 +93,11 @@ def organizations_of(user: "object") -> list[Belonging]:
     return list(seen.values())
 
 
+def system_actor(name: str) -> Actor:
+    """Return the named actor of background work, such as the expiry sweep. The trail says its name."""
+    return Actor(None, Organization(pk=PLATFORM_ORGANIZATION_ID, kind=OrganizationKind.PLATFORM), system=name)
+
+
 def settings_of(organization: Organization) -> OrganizationSettings:
     """Return the seats and settings of an organization."""
     return OrganizationSettings.objects.get(organization=organization)

@@ -4,45 +4,42 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.db.models import Choices
 from django.utils import dateformat, timezone
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 register = template.Library()
 
-Words = str | Promise
-
-#: Tone, icon and words of every state that a person can see. The words are those of the API's `status` first, then the
-#: states of a delivery that the list does not fold into one of them.
-STATES: dict[str, tuple[str, str, Words]] = {
-    "pending": ("neutral", "hourglass-split", gettext_lazy("Not sent yet")),
-    "sent": ("progress", "send-check", gettext_lazy("Sent")),
-    "failed": ("danger", "exclamation-octagon-fill", gettext_lazy("Delivery failed")),
-    "accepted": ("success", "check-circle-fill", gettext_lazy("Accepted")),
-    "declined": ("neutral", "x-circle", gettext_lazy("Declined")),
-    "cancelled": ("neutral", "slash-circle", gettext_lazy("Cancelled")),
-    "expired": ("warning", "clock-history", gettext_lazy("Expired")),
-    "queued": ("neutral", "hourglass-split", gettext_lazy("Waiting to be sent")),
-    "sending": ("progress", "send", gettext_lazy("Sending")),
-    "deferred": ("warning", "hourglass-split", gettext_lazy("Delayed")),
-    "delivered": ("progress", "envelope-check", gettext_lazy("Delivered")),
-    "bounced": ("danger", "exclamation-octagon-fill", gettext_lazy("Bounced")),
-    "rejected": ("danger", "exclamation-octagon-fill", gettext_lazy("Refused")),
-    "complained": ("danger", "flag-fill", gettext_lazy("Marked as unwanted")),
-    "unknown": ("neutral", "question-circle", gettext_lazy("No receipt")),
-    "disabled": ("warning", "plug", gettext_lazy("E-mail is switched off")),
-    "active": ("success", "check-circle-fill", gettext_lazy("Active")),
-    "ended": ("neutral", "slash-circle", gettext_lazy("Ended")),
-    "inactive": ("warning", "pause-circle", gettext_lazy("Inactive")),
+#: Tone and icon of every state that a person can see, by its value; the words are the state's own label.
+STATES: dict[str, tuple[str, str]] = {
+    "pending": ("neutral", "hourglass-split"),
+    "sent": ("progress", "send-check"),
+    "failed": ("danger", "exclamation-octagon-fill"),
+    "accepted": ("success", "check-circle-fill"),
+    "declined": ("neutral", "x-circle"),
+    "cancelled": ("neutral", "slash-circle"),
+    "expired": ("warning", "clock-history"),
+    "queued": ("neutral", "hourglass-split"),
+    "sending": ("progress", "send"),
+    "deferred": ("warning", "hourglass-split"),
+    "delivered": ("progress", "envelope-check"),
+    "bounced": ("danger", "exclamation-octagon-fill"),
+    "rejected": ("danger", "exclamation-octagon-fill"),
+    "complained": ("danger", "flag-fill"),
+    "unknown": ("neutral", "question-circle"),
+    "disabled": ("warning", "plug"),
+    "active": ("success", "check-circle-fill"),
+    "ended": ("neutral", "slash-circle"),
+    "inactive": ("warning", "pause-circle"),
 }
 
 
 @register.inclusion_tag("components/status.html")
-def status(state: str) -> dict[str, Any]:
+def status(state: Choices) -> dict[str, Any]:
     """Show a state as a badge: words and an icon, the colour only on top."""
-    tone, icon, label = STATES[str(state)]
-    return {"tone": tone, "icon": icon, "label": label}
+    tone, icon = STATES[state.value]
+    return {"tone": tone, "icon": icon, "label": state.label}
 
 
 @register.inclusion_tag("components/moment.html")

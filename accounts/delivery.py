@@ -1,0 +1,87 @@
+"""Sending the mails of accounts. Few and far between, so one at a time; the busy outbox is invitations/delivery.py."""
+
+from datetime import datetime
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.utils import timezone
+
+from healthivr.kernel.ids import new_id
+from healthivr.kernel.mail import MailConnection, MailNotConfigured, SendFailed, build_message, mail_connection
+
+from .mail import write_mail
+from .models import AccountMail
+from .outbox import LEASE, DeliveryStatus, due, next_attempt_at
+from .links import reset_link_path
+
+log = structlog.get_logger(__name__)
+
+
+def hint_account_mail() -> None:
+    """Tell a worker that there is mail; without Redis it waits for the sweep."""
+    try:
+        current_app.send_task("accounts.tasks.relay_account_mail", ignore_result=True, retry=False)
+    except Exception as error:  # noqa: BLE001  every transport has errors of its own; none may fail a committed request
+        log.warning("relay_hint_lost", reason=type(error).__name__)
+
+
+def relay_due_account_mail(*, at: datetime) -> int:
+    """Send every account mail that is due. Returns how many left."""
+    sent = 0
+    with mail_connection() as connection:
+        while mail := _claim(at=timezone.now()):
+            sent += _send(connection, mail)
+    return sent
+
+
+def _claim(*, at: datetime) -> AccountMail | None:
+    claim = new_id()
+    candidate = AccountMail.objects.filter(due(at=at)).order_by("next_try_at").values_list("pk", "next_try_at").first()
+    if candidate is None:
+        return None
+    pk, next_try_at = candidate
+    taken = AccountMail.objects.filter(due(at=at), pk=pk, next_try_at=next_try_at).update(
+        status=DeliveryStatus.SENDING, claim=claim, next_try_at=at + LEASE
+    )
+    return AccountMail.objects.select_related("user").get(pk=pk) if taken else _claim(at=at)
+
+
+def _send(connection: MailConnection, mail: AccountMail) -> bool:
+    user = mail.user
+    values = {"first_name": user.first_name, "reset_url": settings.BASE_URL + reset_link_path(user)}
+    written = write_mail(f"accounts/email/{mail.kind}", values, language=user.language)
+    message = build_message(
+        to=user.email,
+        subject=written.subject,
+        text=written.text,
+        html=written.html,
+        message_id=mail.pk.hex,
+        at=timezone.now(),
+    )
+    try:
+        connection.send(message, to=user.email)
+    except MailNotConfigured:
+        _finish(mail, DeliveryStatus.DISABLED)
+        return False
+    except SendFailed as failure:
+        _try_later(mail, failure)
+        return False
+    _finish(mail, DeliveryStatus.SENT)
+    return True
+
+
+def _finish(mail: AccountMail, status: DeliveryStatus, *, reason: str = "") -> None:
+    AccountMail.objects.filter(pk=mail.pk, claim=mail.claim, status=DeliveryStatus.SENDING).update(
+        status=status, reason=reason, finished_at=timezone.now()
+    )
+
+
+def _try_later(mail: AccountMail, failure: SendFailed) -> None:
+    at = timezone.now()
+    retry_at = None if failure.is_permanent else next_attempt_at(attempt=mail.attempt, at=at)
+    _finish(mail, DeliveryStatus.BOUNCED if failure.is_permanent else DeliveryStatus.FAILED, reason=failure.reason)
+    if retry_at:
+        AccountMail.objects.create(
+            kind=mail.kind, user=mail.user, attempt=mail.attempt + 1, next_try_at=retry_at, created_at=at
+        )

@@ -1,0 +1,19 @@
+"""Background work on accounts."""
+
+from celery import shared_task
+from django.core.management import call_command
+from django.utils import timezone
+
+from . import delivery
+
+
+@shared_task(name="accounts.tasks.relay_account_mail")
+def relay_account_mail() -> int:
+    """Send account mails that are due; hinted after each request, and every few seconds by beat."""
+    return delivery.relay_due_account_mail(at=timezone.now())
+
+
+@shared_task(name="accounts.tasks.clear_expired_sessions")
+def clear_expired_sessions() -> None:
+    """Delete browser sessions that have ended."""
+    call_command("clearsessions")

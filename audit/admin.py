@@ -1,0 +1,87 @@
+"""Django admin that leaves its traces in our trail, and the trail itself, read-only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from . import services
+from .models import AuditEvent, AuditHead
+from .registry import differences
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    """A model that staff may look at here. The site lets platform administrators in and nobody else."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the record's events from the trail instead of Django's own log, which is not written."""
+        events = AuditEvent.objects.filter(target_type=self.opts.label_lower, target_id=object_id).order_by("-recorded")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Trail of {self.opts.verbose_name} {object_id}",
+            "events": events[:200],
+            "opts": self.opts,
+            "object_id": object_id,
+        }
+        return TemplateResponse(request, "audit/admin_history.html", context)
+
+
+class AuditedAdmin(ReadOnlyAdmin):
+    """A model of which platform staff may change the fields in `editable`; each change is one event with its
+    differences (django-auditlog's, masked)."""
+
+    editable: tuple[str, ...] = ()
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return [field.name for field in self.opts.fields if field.name not in self.editable]
+
+    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Any], change: bool) -> None:
+        before = self.model._default_manager.get(pk=obj.pk)
+        obj.save(update_fields=[name for name in form.changed_data if name in self.editable])
+        changes = differences(before, obj)
+        if changes:
+            services.record(
+                actor=request.actor,  # type: ignore[attr-defined]
+                action=f"{self.opts.model_name}.edited_in_admin",
+                target=obj,
+                changes=changes,
+            )
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
+        """Django's own log is a second row that can be edited: the event above stands for it."""
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ("recorded", "action", "organization_id", "sequence", "outcome", "actor_id", "target_type", "target_id")
+    list_filter = ("outcome", "action")
+    ordering = ("-recorded",)
+    show_full_result_count = False
+
+
+@admin.register(AuditHead)
+class AuditHeadAdmin(ReadOnlyAdmin):
+    list_display = ("organization_id", "sequence", "hash")

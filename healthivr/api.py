@@ -1,0 +1,146 @@
+"""What all of the API shares: authentication, the body it reads, the shape of its errors (RFC 9457)."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.authentication import SessionAuthentication as DRFSessionAuthentication
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from healthivr.kernel.errors import (
+    DomainError,
+    Malformed,
+    NotFound,
+    NotPermitted,
+    NotSignedIn,
+    TooManyRequests,
+)
+from healthivr.views import http_status
+
+MAX_DEPTH = 20
+
+
+class SessionAuthentication(DRFSessionAuthentication):
+    """The browser's session, with CSRF. Says 401, not 403, to strangers."""
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Session"
+
+
+class StrictJSONParser(BaseParser):
+    """JSON as RFC 8259 and I-JSON (RFC 7493) mean it: one value a name, no NaN, no bottomless nesting, which stock
+    parsers answer with 500 (security.md 0.7)."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        try:
+            body = stream.read().decode("utf-8")
+            if _depth(body) > MAX_DEPTH:
+                raise exceptions.ParseError("The JSON is nested too deeply.")
+            value = json.loads(body, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
+        except (UnicodeDecodeError, ValueError, RecursionError):
+            raise exceptions.ParseError("The body is not valid JSON.") from None
+        except RequestDataTooBig:
+            raise exceptions.ParseError("The body is too large.") from None
+        if not isinstance(value, dict):
+            raise exceptions.ParseError("The body must be a JSON object.")
+        return value
+
+
+def _depth(body: str) -> int:
+    """An upper bound of the nesting, without parsing: brackets in strings count too, which only makes it stricter."""
+    depth = deepest = 0
+    for character in body:
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _value in pairs]
+    if len(names) != len(set(names)):
+        raise exceptions.ParseError("The JSON has the same name twice.")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> None:
+    raise exceptions.ParseError(f"{name} is not valid JSON.")
+
+
+class ProblemRenderer(JSONRenderer):
+    """Writes a problem as application/problem+json."""
+
+    media_type = "application/problem+json"
+
+
+def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Turn an exception of a view into a problem+json response; DRF's exception handler. Unknown ones become a 500."""
+    domain = _as_domain_error(error)
+    if domain:
+        status = http_status(domain)
+    elif isinstance(error, exceptions.APIException):  # what HTTP itself refuses: wrong method, wrong media type
+        domain, status = DomainError(str(error.detail), code=error.default_code), HTTPStatus(error.status_code)
+    else:
+        return None
+    request = context.get("request")
+    body: dict[str, Any] = {
+        "type": f"{settings.BASE_URL}/api/v1/docs/#{domain.code}",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": str(domain.message),
+        "code": domain.code,
+        "request_id": getattr(request, "request_id", ""),
+        **domain.extra,
+    }
+    if domain.field and "errors" not in body:
+        body["errors"] = {domain.field: [str(domain.message)]}
+    headers = {"Retry-After": str(domain.retry_after)} if isinstance(domain, TooManyRequests) else {}
+    if isinstance(domain, NotSignedIn):
+        headers["WWW-Authenticate"] = "Session"
+    response = Response(body, status=status, headers=headers)
+    if request is not None:
+        request.accepted_renderer = ProblemRenderer()
+        request.accepted_media_type = ProblemRenderer.media_type
+    response.content_type = ProblemRenderer.media_type
+    return response
+
+
+def _as_domain_error(error: Exception) -> DomainError | None:
+    """Say in the domain's words what DRF and Django say in theirs."""
+    if isinstance(error, DomainError):
+        return error
+    if isinstance(error, exceptions.ValidationError):
+        return Malformed(code="malformed_field", errors=_messages(error.detail))
+    if isinstance(error, exceptions.ParseError):
+        return Malformed(str(error.detail), code="malformed_body")
+    if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        return NotSignedIn()
+    if isinstance(error, exceptions.PermissionDenied):
+        code = "csrf_failed" if str(error.detail).startswith("CSRF") else "not_permitted"
+        return NotPermitted(str(error.detail), code=code)
+    if isinstance(error, PermissionDenied):
+        return NotPermitted()
+    if isinstance(error, (Http404, exceptions.NotFound)):
+        return NotFound()
+    return None
+
+
+def _messages(detail: Any, prefix: str = "") -> dict[str, list[str]]:
+    if isinstance(detail, Mapping):
+        found: dict[str, list[str]] = {}
+        for field, messages in detail.items():
+            found |= _messages(messages, f"{prefix}{field}")
+        return found
+    return {prefix or "non_field_errors": [str(message) for message in detail]}

@@ -1,0 +1,1 @@
+"""Fixtures that the apps' tests share."""

@@ -1,0 +1,79 @@
+"""The test database: made by its owner, used by the application's role, so that row-level security holds in every
+test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.db.backends.base.creation import BaseDatabaseCreation
+from django.test import TransactionTestCase
+
+#: The trail outlives what it describes, and migrations made the rest.
+KEPT = ("django_migrations", "django_content_type", "auth_permission", "audit_head", "organizations_organization",
+        "organizations_organizationclosure", "organizations_organizationsettings")
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """Be the owner of the tables for a moment: migrations, and what tests may do and the application may not."""
+    mine = {key: connection.settings_dict[key] for key in ("USER", "PASSWORD", "HOST", "PORT")}
+    connection.close()
+    connection.settings_dict.update({key: settings.DATABASE_OWNER[key] for key in mine})
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict.update(mine)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Each worker of pytest-xdist has a database, and a corner of Redis, of its own."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest, django_test_environment: None, django_db_blocker: Any,
+    django_db_modify_db_settings: None,
+) -> Iterator[None]:
+    """Create the database as its owner, migrate it, and hand it to the application's role."""
+    creation: BaseDatabaseCreation = connection.creation
+    name = connection.settings_dict["NAME"]
+    with django_db_blocker.unblock():
+        with as_owner():
+            creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        yield
+        with as_owner():
+            creation.destroy_test_db(name, verbosity=0)
+
+
+def _empty_tables(self: TransactionTestCase) -> None:
+    """Empty the tables after a test that commits. Django's own flush would need TRUNCATE, which the application's role
+    has not, and would take the platform's organization and the trail along."""
+    with as_owner(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public'"
+            " AND tablename <> ALL(%s) AND tablename NOT LIKE 'audit_event%%'",
+            [list(KEPT)],
+        )
+        cursor.execute(f"TRUNCATE {cursor.fetchone()[0]}")
+        cursor.execute("DELETE FROM organizations_organizationsettings WHERE plan <> 'platform'")
+        cursor.execute("UPDATE organizations_organizationsettings SET seats_used = 0, staff_may_invite = false")
+        cursor.execute("DELETE FROM organizations_organization WHERE kind <> 'platform'")
+        cursor.execute("UPDATE organizations_organization SET state = 'active'")
+
+
+TransactionTestCase._fixture_teardown = _empty_tables  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def fresh_counts(worker_id: str) -> Iterator[None]:
+    """No test inherits another's limits, and pytest's workers do not share them."""
+    settings.CACHES["default"]["KEY_PREFIX"] = f"test-{worker_id}"
+    cache.key_prefix = f"test-{worker_id}"
+    cache.clear()
+    yield

@@ -1,0 +1,345 @@
+"""The invitee's side: look at a link, accept, decline, ask for a new link. GET changes nothing; acceptance is a POST by a
+person (architecture.md 4)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import IntegrityError
+from django.db.models import OuterRef, Subquery
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User, hash_password
+from accounts.services import clean_person_name, require_good_password
+from audit import services as audit
+from healthivr.kernel.ids import new_id
+from organizations.actor import Actor
+from organizations.models import Membership, MembershipStatus, Organization
+from organizations.roles import HOME, OrganizationKind, Role, founds_organization
+from organizations.seats import release_seat
+from organizations.selectors import practices_administered_by
+from organizations.services import add_membership, clean_name, found_organization
+from organizations.tenancy import platform
+
+from .delivery import queue_notice
+from .errors import (
+    AlreadyAccepted,
+    InvitationClosed,
+    InvitationNotFound,
+    InviterNotEntitled,
+    LinkReplaced,
+    PracticeNotYours,
+    SignInRequired,
+    WrongAccount,
+)
+from .lifecycle import advance
+from .models import InvitationHistory, Purpose, UserInvitation
+from .selectors import inviter_is_entitled
+from .services import mail_again, renew_invitation
+from .states import Event, Status
+from .tokens import possible_digests
+
+#: How long after its expiry an invitee may have an invitation renewed without asking the organization.
+RENEWABLE_FOR = timedelta(days=30)
+
+DECLINE_REASONS = {
+    "not_me": _("This is not me"),
+    "not_wanted": _("I do not want to join"),
+    "other": _("Another reason"),
+}
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who holds the link: a stranger, or somebody signed in, with the address and request id for the trail."""
+
+    user: User | None
+    ip: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What an acceptance made."""
+
+    user: User
+    organization: Organization
+    membership_role: Role
+    is_new_user: bool
+    has_founded: bool
+
+
+# --- look-up ---------------------------------------------------------------------------------------------------------
+def _look_up(token: str) -> tuple[UserInvitation, bool]:
+    """Return the invitation that a token was issued for, and whether it is the present issue. Raises
+    InvitationNotFound for a token never issued."""
+    digests = possible_digests(token)
+    if not digests:
+        raise InvitationNotFound
+    invitations = UserInvitation.objects.select_related("organization", "invited_by").annotate(
+        account_id=Subquery(User.objects.filter(email=OuterRef("email")).values("pk")[:1])
+    )
+    with platform("token look-up"):
+        invitation = invitations.filter(token_hash__in=digests).first()
+        if invitation:
+            return invitation, True
+        earlier = InvitationHistory.objects.filter(token_hash__in=digests).values("invitation")
+        invitation = invitations.filter(pk__in=earlier).first()
+    if invitation is None:
+        raise InvitationNotFound
+    return invitation, False
+
+
+def find_invitation(token: str) -> UserInvitation:
+    """Return the invitation of a presented token, with its organization, its inviter and, as `account_id`, the account
+    that owns the invited address if there is one. One probe of a unique index.
+
+    Raises InvitationNotFound for a token never issued, and LinkReplaced or InvitationClosed for a link of an earlier
+    issue.
+    """
+    invitation, is_current = _look_up(token)
+    if not is_current:
+        if invitation.status in (Status.PENDING, Status.EXPIRED):
+            raise LinkReplaced
+        raise InvitationClosed(Status(invitation.status))
+    return invitation
+
+
+def open_invitation(*, token: str, at: datetime) -> UserInvitation:
+    """Return the invitation of a link that can be accepted. Changes nothing, however often it is asked.
+
+    Raises what find_invitation raises, and InvitationClosed, which names nobody.
+    """
+    invitation = find_invitation(token)
+    status = invitation.current_status(at=at)
+    if status != Status.PENDING:
+        raise InvitationClosed(status)
+    return invitation
+
+
+def founds(invitation: UserInvitation) -> bool:
+    """Say whether accepting founds an organization, so that the page asks for its name."""
+    return founds_organization(
+        Role(invitation.invitation_type), OrganizationKind(invitation.organization.kind)
+    )
+
+
+def practices_to_choose(invitation: UserInvitation, visitor: Visitor) -> list[Organization]:
+    """Return the practices that an invited doctor may bring instead of founding one."""
+    if invitation.invitation_type != Role.DOCTOR or not founds(invitation) or visitor.user is None:
+        return []
+    return practices_administered_by(visitor.user)
+
+
+def require_right_account(invitation: UserInvitation, visitor: Visitor) -> None:
+    """Raise SignInRequired when the invited address has an account and nobody is signed in, and WrongAccount when
+    somebody else is. Possession of the link alone never joins an existing account."""
+    account_id = invitation.account_id  # type: ignore[attr-defined]
+    if visitor.user is not None and visitor.user.pk != account_id:
+        raise WrongAccount
+    if visitor.user is None and account_id is not None:
+        raise SignInRequired
+
+
+# --- accept ----------------------------------------------------------------------------------------------------------
+def accept_invitation(
+    *,
+    token: str,
+    visitor: Visitor,
+    password: str = "",
+    first_name: str = "",
+    last_name: str = "",
+    organization_name: str = "",
+    practice_id: UUID | None = None,
+    at: datetime,
+) -> Accepted:
+    """Accept an invitation: create the account if the address has none, and the membership, in one transaction.
+
+    The role comes from the invitation and from nowhere else. The password is hashed before the transaction opens. Raises
+    InvitationNotFound, InvitationClosed, LinkReplaced, AlreadyAccepted, SignInRequired, WrongAccount, InviterNotEntitled,
+    PasswordRefused, Malformed, AlreadyMember, PracticeNotYours; nothing is consumed then.
+    """
+    invitation = find_invitation(token)
+    _require_acceptable(invitation, at=at)
+    require_right_account(invitation, visitor)
+    founding = founds(invitation)
+    practice = _chosen_practice(invitation, visitor, practice_id)
+    if founding and practice is None:
+        organization_name = clean_name(organization_name)
+    user = visitor.user or _new_user(invitation, password=password, first_name=first_name, last_name=last_name, at=at)
+    is_new_user = visitor.user is None
+    try:
+        with platform("accept invitation"):
+            return _accept(
+                invitation, user, visitor, is_new_user, organization_name if founding else "", practice, at=at
+            )
+    except IntegrityError as error:
+        if "user_email_once" in str(error):  # an account appeared in this very moment, by another invitation
+            raise SignInRequired from None
+        raise
+
+
+def _accept(
+    invitation: UserInvitation,
+    user: User,
+    visitor: Visitor,
+    is_new_user: bool,
+    organization_name: str,
+    practice: Organization | None,
+    *,
+    at: datetime,
+) -> Accepted:
+    """The transaction: at most five statements, two more when an organization is founded."""
+    if not inviter_is_entitled(invitation):
+        raise InviterNotEntitled
+    if not advance(invitation, Event.ACCEPT, at=at, by_id=user.pk, accepted_by_id=user.pk):
+        _raise_why_not(invitation, at=at)
+    actor = Actor(user, invitation.organization, ip=visitor.ip, request_id=visitor.request_id)
+    audit.record(
+        actor=actor,
+        action="invitation.accepted",
+        target=invitation,
+        changes={"status": [Status.PENDING, Status.ACCEPTED]},
+    )
+    if is_new_user:
+        user.invitation_id, user.invited_by_id, user.invitation_accepted_at = (
+            invitation.pk,
+            invitation.invited_by_id,
+            at,
+        )
+        user.save(force_insert=True)
+        audit.record(actor=actor, action="user.created", target=user, organization_id=invitation.organization_id)
+    role = Role(invitation.invitation_type)
+    home, has_founded = invitation.organization, False
+    if practice:
+        home = practice
+    elif organization_name:
+        home, has_founded = (
+            found_organization(
+                actor=actor,
+                name=organization_name,
+                kind=HOME[role],
+                parent=invitation.organization,
+                at=at,
+            ),
+            True,
+        )
+    _join(actor, invitation, home, role, is_founder=has_founded, at=at)
+    queue_notice(invitation, Purpose.ACCEPTED, at=at)
+    return Accepted(user, home, role, is_new_user, has_founded)
+
+
+def _join(
+    actor: Actor, invitation: UserInvitation, home: Organization, role: Role, *, is_founder: bool, at: datetime
+) -> None:
+    """Make the invitee a member. Seat-neutral: the invitation's seat becomes the member's."""
+    upline_id = invitation.upline_id if invitation.upline_id != actor.user_id else None
+    if home.pk != invitation.organization_id and not is_founder:
+        # A doctor who brings a practice they run keeps their membership there, with the seller as upline.
+        existing = Membership.objects.filter(
+            organization=home, user=actor.user, role=role, status=MembershipStatus.ACTIVE
+        )
+        if existing.update(upline_id=upline_id):
+            return
+    add_membership(
+        actor=actor,
+        user_id=actor.user.pk,  # type: ignore[union-attr]
+        organization=home,
+        role=role,
+        is_org_admin=is_founder or role == Role.ADMIN,
+        upline_id=upline_id,
+        invited_by_id=invitation.invited_by_id,
+        at=at,
+    )
+
+
+def _new_user(
+    invitation: UserInvitation, *, password: str, first_name: str, last_name: str, at: datetime
+) -> User:
+    """Build the account of a new person, its password hashed. The mailed link proves the address."""
+    user = User(
+        pk=new_id(),
+        email=invitation.email,
+        first_name=clean_person_name(first_name, field="first_name"),
+        last_name=clean_person_name(last_name, field="last_name"),
+        language=invitation.language,
+        created_at=at,
+        last_login=None,
+    )
+    require_good_password(password, user=user)
+    user.password = hash_password(password)
+    return user
+
+
+def _chosen_practice(
+    invitation: UserInvitation, visitor: Visitor, practice_id: UUID | None
+) -> Organization | None:
+    if practice_id is None:
+        return None
+    for practice in practices_to_choose(invitation, visitor):
+        if practice.pk == practice_id:
+            return practice
+    raise PracticeNotYours(field="practice_id")
+
+
+def _require_acceptable(invitation: UserInvitation, *, at: datetime) -> None:
+    """Accepting what is accepted is a conflict (409); any other closed invitation is gone (410)."""
+    status = invitation.current_status(at=at)
+    if status == Status.ACCEPTED:
+        raise AlreadyAccepted
+    if status != Status.PENDING:
+        raise InvitationClosed(status)
+
+
+def _raise_why_not(invitation: UserInvitation, *, at: datetime) -> None:
+    """Somebody was faster, or time ran out: say what is true now."""
+    held = invitation.token_hash
+    now = UserInvitation.objects.get(pk=invitation.pk)
+    _require_acceptable(now, at=at)
+    if now.token_hash != held:
+        raise LinkReplaced
+    raise AlreadyAccepted
+
+
+# --- decline, and ask again ------------------------------------------------------------------------------------------
+def decline_invitation(*, token: str, visitor: Visitor, reason: str, at: datetime) -> UserInvitation:
+    """Decline an invitation: terminal, its seat is free, the inviter is told. `reason` is a key of DECLINE_REASONS.
+
+    Raises InvitationNotFound, InvitationClosed, LinkReplaced, AlreadyAccepted.
+    """
+    invitation = find_invitation(token)
+    _require_acceptable(invitation, at=at)
+    reason = reason if reason in DECLINE_REASONS else "other"
+    with platform("decline invitation"):
+        if not founds(invitation):
+            release_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+        if not advance(invitation, Event.DECLINE, at=at, by_id=None, reason=reason):
+            _raise_why_not(invitation, at=at)
+        actor = Actor(visitor.user, invitation.organization, ip=visitor.ip, request_id=visitor.request_id)
+        audit.record(actor=actor, action="invitation.declined", target=invitation, reason=reason)
+        queue_notice(invitation, Purpose.DECLINED, at=at, reason=str(DECLINE_REASONS[reason]))
+    return invitation
+
+
+def request_new_link(*, token: str, visitor: Visitor, at: datetime) -> None:
+    """Mail a working link to the invited address, and to no other, for the holder of a dead one.
+
+    An expired invitation is renewed if who invited still may, a seat is free and it expired less than 30 days ago; an
+    open one's newest link is mailed once more. Raises InvitationNotFound, InvitationClosed, AlreadyAccepted,
+    InviterNotEntitled, NoSeatLeft, SendLimitReached, AddressBounced.
+    """
+    invitation, _is_current = _look_up(token)
+    status = invitation.current_status(at=at)
+    if status not in (Status.PENDING, Status.EXPIRED):
+        _require_acceptable(invitation, at=at)
+    actor = Actor(
+        None, invitation.organization, ip=visitor.ip, request_id=visitor.request_id, system="invitee-request"
+    )
+    with platform("invitee asks for a new link"):
+        is_too_old = at - invitation.expires_at > RENEWABLE_FOR
+        if is_too_old or not inviter_is_entitled(invitation):
+            raise InviterNotEntitled
+        if status == Status.EXPIRED:
+            renew_invitation(actor=actor, invitation_id=invitation.pk, at=at)
+        else:
+            mail_again(actor=actor, invitation=invitation, at=at)

@@ -1,0 +1,242 @@
+"""Reads of invitations by staff."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Exists, Q, QuerySet, Subquery
+
+from healthivr.kernel.errors import Malformed, NotFound
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
+from organizations.actor import Actor
+from organizations.models import Membership, Organization, OrganizationSettings, OrganizationState
+from organizations.roles import Capability, Role, may_invite
+
+from .errors import NotYourInvitation
+from .models import FAILED_DELIVERY, Delivery, InvitationHistory, InvitationQuerySet, UserInvitation
+from .states import Status
+
+PAGE_SIZES = (25, 50, 100)
+
+
+def visible_invitations(*, actor: Actor) -> InvitationQuerySet:
+    """Return the invitations that the actor may see: all of the organization's, or those they sent."""
+    actor.require(Capability.VIEW_INVITATIONS)
+    invitations = UserInvitation.objects.filter(organization=actor.organization)
+    if not actor.has(Capability.VIEW_ALL_INVITATIONS):
+        invitations = invitations.filter(invited_by=actor.user)
+    return invitations  # type: ignore[return-value]
+
+
+def invitation_detail(*, actor: Actor, invitation_id: UUID) -> UserInvitation:
+    """Return one invitation. Raises NotFound, or NotYourInvitation for a colleague's."""
+    actor.require(Capability.VIEW_INVITATIONS)
+    invitation = (
+        UserInvitation.objects.filter(organization=actor.organization, pk=invitation_id)
+        .select_related("organization", "invited_by", "accepted_by", "closed_by")
+        .first()
+    )
+    if invitation is None:
+        raise NotFound
+    if not actor.has(Capability.VIEW_ALL_INVITATIONS) and invitation.invited_by_id != actor.user_id:
+        raise NotYourInvitation
+    return invitation
+
+
+def invitation_to_manage(*, actor: Actor, invitation_id: UUID) -> UserInvitation:
+    """Return one invitation that the actor may change: their own, or any for those who manage all."""
+    invitation = invitation_detail(actor=actor, invitation_id=invitation_id)
+    if invitation.invited_by_id != actor.user_id:
+        actor.require(Capability.MANAGE_ALL_INVITATIONS)
+    return invitation
+
+
+def inviter_is_entitled(invitation: UserInvitation) -> bool:
+    """Say whether the organization is active and who invited could still invite for this role there: asked again at the
+    end, as it was at the start (domain.md 3). One statement; asked in platform(), for a platform administrator's
+    membership stands elsewhere."""
+    role = Role(invitation.invitation_type)
+    if invitation.invited_by_id is None:
+        return role == Role.ADMIN
+    here = invitation.organization_id
+    rows = (
+        Membership.objects.active()
+        .filter(user=invitation.invited_by_id, organization__in=[here, PLATFORM_ORGANIZATION_ID])
+        .values_list(
+            "organization_id",
+            "role",
+            "is_org_admin",
+            Subquery(OrganizationSettings.objects.filter(organization=here).values("staff_may_invite")[:1]),
+            Exists(Organization.objects.filter(pk=here, state=OrganizationState.ACTIVE)),
+        )
+    )
+    return any(
+        is_active
+        and (organization_id == here or member_role == Role.ADMIN)
+        and may_invite(Role(member_role), role, is_org_admin=is_org_admin, staff_may_invite=staff_may_invite)
+        for organization_id, member_role, is_org_admin, staff_may_invite, is_active in rows
+    )
+
+
+# --- the list --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Filters:
+    """What the list shows. `text` is the beginning of an address; the days count from midnight of `since`/`until`."""
+
+    status: str = ""
+    invitation_type: str = ""
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    attention: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One keyset page. `newer` and `older` are the cursors of its neighbours, None where there is none."""
+
+    items: list[UserInvitation]
+    newer: str | None
+    older: str | None
+
+
+def filtered(invitations: InvitationQuerySet, filters: Filters, *, at: datetime) -> InvitationQuerySet:
+    """Apply filters to a queryset."""
+    if filters.status:
+        invitations = invitations.with_status(filters.status, at=at)
+    conditions = Q()
+    if filters.invitation_type:
+        conditions &= Q(invitation_type=filters.invitation_type)
+    if filters.text:
+        conditions &= Q(email__startswith=filters.text.strip().lower())
+    if filters.since:
+        conditions &= Q(created_at__gte=filters.since)
+    if filters.until:
+        conditions &= Q(created_at__lt=filters.until)
+    if filters.attention == "expiring":
+        conditions &= Q(status=Status.PENDING, expires_at__gt=at, expires_at__lte=at + EXPIRING_SOON)
+    return invitations.filter(conditions)
+
+
+EXPIRING_SOON = timedelta(hours=48)
+
+
+def invitation_page(
+    *, actor: Actor, filters: Filters, cursor: str = "", size: int = 50, at: datetime
+) -> Page:
+    """Return one page of the list, newest first, with one query and no count. `cursor` is a neighbour's, opaque.
+
+    Raises Malformed (`cursor`) for one that is not ours.
+    """
+    invitations = filtered(visible_invitations(actor=actor), filters, at=at).select_related("invited_by")
+    backwards, position = _decode(cursor)
+    if position:
+        created_at, pk = position
+        older = Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk)
+        newer = Q(created_at__gt=created_at) | Q(created_at=created_at, pk__gt=pk)
+        # The plain comparison beside the exact one lets PostgreSQL start in the index instead of filtering.
+        bound = Q(created_at__gte=created_at) if backwards else Q(created_at__lte=created_at)
+        invitations = invitations.filter(bound & (newer if backwards else older))
+    order = ("created_at", "pk") if backwards else ("-created_at", "-pk")
+    rows = list(invitations.order_by(*order)[: size + 1])
+    has_more, rows = len(rows) > size, rows[:size]
+    if backwards:
+        rows.reverse()
+    has_newer = has_more if backwards else bool(position)
+    has_older = bool(position) if backwards else has_more
+    return Page(
+        rows,
+        newer=_encode(rows[0], backwards=True) if rows and has_newer else None,
+        older=_encode(rows[-1], backwards=False) if rows and has_older else None,
+    )
+
+
+def _encode(invitation: UserInvitation, *, backwards: bool) -> str:
+    position = f"{'n' if backwards else 'o'}|{invitation.created_at.isoformat()}|{invitation.pk}"
+    return base64.urlsafe_b64encode(position.encode()).rstrip(b"=").decode()
+
+
+def _decode(cursor: str) -> tuple[bool, tuple[datetime, UUID] | None]:
+    if not cursor:
+        return False, None
+    try:
+        direction, created_at, pk = (
+            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
+        )
+        return direction == "n", (datetime.fromisoformat(created_at), UUID(pk))
+    except (ValueError, binascii.Error):
+        raise Malformed("This page address is damaged. Start again from the first page.", field="cursor") from None
+
+
+# --- one invitation's story ------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class TimelineItem:
+    """One line of the timeline. `kind` is `created`, a lifecycle event, or `delivery`."""
+
+    at: datetime
+    kind: str
+    delivery: Delivery | None = None
+    history: InvitationHistory | None = None
+
+
+def timeline(invitation: UserInvitation) -> list[TimelineItem]:
+    """Return what happened to an invitation, in order: creation, each attempt to deliver it, each change."""
+    items = [TimelineItem(invitation.created_at, "created")]
+    items += [
+        TimelineItem(delivery.finished_at or delivery.created_at, "delivery", delivery=delivery)
+        for delivery in invitation.deliveries.filter(purpose="invitation")
+    ]
+    items += [
+        TimelineItem(entry.at, entry.event, history=entry)
+        for entry in InvitationHistory.objects.filter(invitation=invitation).select_related("by")
+    ]
+    return sorted(items, key=lambda item: item.at)
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Overview:
+    """What needs attention, and what happened lately. Every number has a list behind it."""
+
+    failed: int
+    expiring: int
+    waiting: int
+    open: int
+    accepted: int
+    sent_and_accepted_by_day: list[tuple[str, int, int]]
+
+
+def overview(*, actor: Actor, days: int = 30, at: datetime) -> Overview:
+    """Return the numbers of the overview page, over the invitations that the actor may see."""
+    visible: QuerySet[UserInvitation] = visible_invitations(actor=actor)
+    numbers: dict[str, Any] = visible.aggregate(
+        failed=Count("pk", Q(status=Status.PENDING, expires_at__gt=at, delivery_status__in=FAILED_DELIVERY)),
+        expiring=Count("pk", Q(status=Status.PENDING, expires_at__gt=at, expires_at__lte=at + EXPIRING_SOON)),
+        waiting=Count("pk", Q(status=Status.PENDING, expires_at__gt=at, delivery_status="queued")),
+        open=Count("pk", Q(status=Status.PENDING, expires_at__gt=at)),
+        accepted=Count("pk", Q(status=Status.ACCEPTED, accepted_at__gte=at - timedelta(days=days))),
+    )
+    return Overview(**numbers, sent_and_accepted_by_day=_by_day(visible, days=days, at=at))
+
+
+def _by_day(visible: "QuerySet[UserInvitation]", *, days: int, at: datetime) -> list[tuple[str, int, int]]:
+    since = (at - timedelta(days=days - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    sent = _count_by_day(visible, "created_at", since)
+    accepted = _count_by_day(visible, "accepted_at", since)
+    listed = [(since + timedelta(days=day)).date().isoformat() for day in range(days)]
+    return [(day, sent.get(day, 0), accepted.get(day, 0)) for day in listed]
+
+
+def _count_by_day(visible: "QuerySet[UserInvitation]", field: str, since: datetime) -> dict[str, int]:
+    rows = (
+        visible.filter(**{f"{field}__gte": since})
+        .values_list(f"{field}__date")
+        .annotate(count=Count("pk"))
+        .order_by()
+    )
+    return {day.isoformat(): count for day, count in rows}
+
+

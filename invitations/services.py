@@ -1,0 +1,454 @@
+"""Staff's side of an invitation: create, update, resend, renew, cancel, expire. (The invitee's is acceptance.py.)"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_lazy as _
+
+from accounts.outbox import WAITING, DeliveryStatus
+from accounts.services import clean_person_name
+from audit import services as audit
+from healthivr.kernel.emails import normalise_email
+from healthivr.kernel.errors import Malformed
+from healthivr.kernel.masking import address_digest, mask_email
+from organizations.actor import Actor
+from organizations.models import Membership, Organization
+from organizations.roles import Capability, OrganizationKind, Role, founds_organization
+from organizations.seats import NoSeatLeft, release_seat, reserve_seat
+from organizations.selectors import invitable_types, system_actor
+from organizations.services import AlreadyMember
+from organizations.tenancy import platform
+
+from .delivery import hint_relay
+from .errors import AddressBounced, DuplicateInvitation, RoleNotAllowed, SendLimitReached
+from .lifecycle import advance
+from .models import Channel, Delivery, InvitationHistory, Purpose, UserInvitation
+from .selectors import invitation_to_manage, inviter_is_entitled
+from .states import Event, IllegalTransition, Status, next_status
+from .tokens import digest_of, new_nonce
+
+SHORT_LIVED = frozenset({Role.ADMIN, Role.CHP_ADMIN})
+SHORT_LIFE_HOURS = 48
+MAX_HOURS = 720
+MAX_SENDS = 10
+MESSAGE_LENGTH = 1000
+
+
+# --- create ----------------------------------------------------------------------------------------------------------
+def create_invitation(
+    *,
+    actor: Actor,
+    invitation_type: str,
+    email: str,
+    first_name: str = "",
+    last_name: str = "",
+    message: str = "",
+    language: str = "en",
+    expires_in_hours: int | None = None,
+    at: datetime,
+) -> UserInvitation:
+    """Invite somebody, and queue the mail in the same transaction.
+
+    `expires_in_hours` is 1 to 720; without it the type's default holds (C1). Raises Malformed, Refused
+    (`email_look_alike`), RoleNotAllowed, AlreadyMember, DuplicateInvitation, NoSeatLeft.
+    """
+    role = _invitable_role(actor, invitation_type)
+    values: dict[str, Any] = {
+        "email": normalise_email(email),
+        "first_name": _optional_name(first_name, field="first_name"),
+        "last_name": _optional_name(last_name, field="last_name"),
+        "message": _clean_message(message),
+        "language": _known_language(language),
+        "expires_at": at + _life(role, expires_in_hours),
+    }
+    try:
+        invitation = _insert(actor, role, values, at=at)
+    except (NoSeatLeft, DuplicateInvitation):
+        # What blocks may be overdue and merely unswept: record that first, then try once more.
+        if not expire_overdue(organization_id=actor.organization_id, at=at):
+            raise
+        invitation = _insert(actor, role, values, at=at)
+    audit.record(
+        actor=actor,
+        action="invitation.created",
+        target=invitation,
+        detail={
+            "invitation_type": role,
+            "address": mask_email(invitation.email or ""),
+            "address_digest": address_digest(invitation.email or ""),
+            "expires_at": invitation.expires_at.isoformat(),
+        },
+    )
+    return invitation
+
+
+def _insert(actor: Actor, role: Role, values: dict[str, Any], *, at: datetime) -> UserInvitation:
+    """The three statements of a creation: seat, invitation, delivery."""
+    nonce = new_nonce()
+    try:
+        with transaction.atomic():
+            if _takes_seat(role, actor.organization):
+                held = reserve_seat(organization_id=actor.organization_id, email=values["email"])
+                if role in held:
+                    raise AlreadyMember(field="email")
+            invitation = UserInvitation.objects.create(
+                organization=actor.organization,
+                invitation_type=role,
+                token_nonce=nonce,
+                token_hash=digest_of(nonce),
+                invited_by_id=actor.user_id,
+                upline_id=actor.user_id,
+                created_at=at,
+                updated_at=at,
+                **values,
+            )
+            _queue(invitation, at=at)
+    except IntegrityError as error:
+        if "invitation_one_open_an_address" not in str(error):
+            raise
+        existing = UserInvitation.objects.filter(
+            organization=actor.organization, email=values["email"], status=Status.PENDING
+        ).first()
+        raise DuplicateInvitation(existing.pk if existing else None) from None
+    return invitation
+
+
+def _queue(invitation: UserInvitation, *, at: datetime) -> None:
+    """Write the mail as a row of this transaction; a worker takes it from there."""
+    Delivery.objects.create(
+        organization_id=invitation.organization_id,
+        invitation=invitation,
+        channel=Channel.EMAIL,
+        purpose=Purpose.INVITATION,
+        next_try_at=at,
+        created_at=at,
+    )
+    transaction.on_commit(hint_relay)
+
+
+def _takes_seat(role: Role, organization: Organization) -> bool:
+    """Who founds an organization takes no seat of the sender."""
+    return not founds_organization(role, OrganizationKind(organization.kind))
+
+
+# --- what a value may be ---------------------------------------------------------------------------------------------
+def _invitable_role(actor: Actor, invitation_type: str) -> Role:
+    actor.require(Capability.INVITE)
+    if invitation_type not in Role.values or invitation_type == Role.PATIENT:
+        raise Malformed(_("Choose a role from the list."), code="invitation_type", field="invitation_type")
+    role = Role(invitation_type)
+    if actor.system and role != Role.ADMIN:
+        raise RoleNotAllowed(field="invitation_type")
+    if not actor.system and role not in invitable_types(actor=actor):
+        raise RoleNotAllowed(field="invitation_type")
+    return role
+
+
+def _optional_name(typed: str, *, field: str) -> str:
+    name = clean_person_name(typed, field=field) if typed.strip() else ""
+    if "://" in name or "www." in name.lower():
+        # Mail programs turn it into a link of the sender's choice, under our name (invitations.md 3.4).
+        raise Malformed(_("A name cannot contain a web address."), code="name", field=field)
+    return name
+
+
+def _clean_message(typed: str) -> str:
+    message = "".join(c for c in typed.replace("\r\n", "\n") if c == "\n" or ord(c) >= 32).strip()
+    if len(message) > MESSAGE_LENGTH:
+        raise Malformed(_("Keep the note under 1,000 characters."), code="message_too_long", field="message")
+    return message
+
+
+def _known_language(language: str) -> str:
+    if language not in dict(settings.LANGUAGES):
+        raise Malformed(_("Choose a language from the list."), code="language", field="language")
+    return language
+
+
+def _life(role: Role, hours: int | None) -> timedelta:
+    """C1: seven days, 48 hours for those who run things, 1 to 720 hours by choice."""
+    if hours is None:
+        if role in SHORT_LIVED:
+            return timedelta(hours=SHORT_LIFE_HOURS)
+        return timedelta(days=settings.INVITATION_TOKEN_EXPIRE_DAYS)
+    if not 1 <= hours <= MAX_HOURS:
+        raise Malformed(_("Choose between 1 and 720 hours."), code="expires_in_hours", field="expires_in_hours")
+    return timedelta(hours=hours)
+
+
+# --- change ----------------------------------------------------------------------------------------------------------
+def update_invitation(
+    *,
+    actor: Actor,
+    invitation_id: UUID,
+    invitation_type: str | None = None,
+    first_name: str | None = None,
+    last_name: str | None = None,
+    message: str | None = None,
+    language: str | None = None,
+    expires_in_hours: int | None = None,
+    at: datetime,
+) -> UserInvitation:
+    """Change an open invitation; None leaves a value as it is.
+
+    A changed role or expiry kills the link and mails a new one. An address is not changed: `correct_address`. Raises
+    IllegalTransition once it is closed, RoleNotAllowed, NoSeatLeft, SendLimitReached, Malformed.
+    """
+    with transaction.atomic():
+        invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
+        _require_still_open(invitation, Event.UPDATE, at=at)
+        new: dict[str, Any] = {}
+        if first_name is not None:
+            new["first_name"] = _optional_name(first_name, field="first_name")
+        if last_name is not None:
+            new["last_name"] = _optional_name(last_name, field="last_name")
+        if message is not None:
+            new["message"] = _clean_message(message)
+        if language is not None:
+            new["language"] = _known_language(language)
+        role, old_role = Role(invitation_type or invitation.invitation_type), Role(invitation.invitation_type)
+        if role != old_role:
+            _invitable_role(actor, role)
+            _move_seat(invitation, old_role, role)
+            new["invitation_type"] = str(role.value)
+        needs_new_link = role != old_role or expires_in_hours is not None
+        if needs_new_link:
+            new["expires_at"] = at + (
+                _life(role, expires_in_hours) if expires_in_hours is not None else _period(invitation)
+            )
+            new |= _new_link(invitation, at=at)
+        changes = _changes(invitation, new)
+        if not changes:
+            return invitation
+        if not advance(
+            invitation, Event.UPDATE, at=at, by_id=actor.user_id, reason=", ".join(sorted(changes)), **new
+        ):
+            _raise_what_is_true(invitation, at=at)
+        if needs_new_link:
+            _queue(invitation, at=at)
+        audit.record(actor=actor, action="invitation.updated", target=invitation, changes=changes)
+    return invitation
+
+
+def _changes(invitation: UserInvitation, new: dict[str, Any]) -> dict[str, list[str]]:
+    """What really changes, with personal data masked."""
+    shown = {"invitation_type", "language", "expires_at"}
+    hidden = {"first_name", "last_name", "message"}
+    return {
+        field: [str(getattr(invitation, field)), str(new[field])] if field in shown else ["•••", "•••"]
+        for field in new
+        if field in shown | hidden and getattr(invitation, field) != new[field]
+    }
+
+
+def _move_seat(invitation: UserInvitation, old: Role, new: Role) -> None:
+    took, takes = _takes_seat(old, invitation.organization), _takes_seat(new, invitation.organization)
+    if takes and not took:
+        reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+    if took and not takes:
+        release_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+
+
+def _new_link(invitation: UserInvitation, *, at: datetime) -> dict[str, Any]:
+    """Columns of a fresh issue; mails of the old one that have not left are dropped."""
+    if invitation.send_count >= MAX_SENDS:
+        raise SendLimitReached
+    _drop_waiting_mail(invitation, at=at)
+    nonce = new_nonce()
+    return {"token_nonce": nonce, "token_hash": digest_of(nonce), "delivery_status": DeliveryStatus.QUEUED}
+
+
+def _drop_waiting_mail(invitation: UserInvitation, *, at: datetime) -> None:
+    Delivery.objects.filter(
+        invitation=invitation, purpose=Purpose.INVITATION, status__in=WAITING
+    ).update(status=DeliveryStatus.CANCELLED, finished_at=at)
+
+
+def _period(invitation: UserInvitation) -> timedelta:
+    """How long the present link lives from its issue: a resend gives the same again."""
+    issued = (
+        InvitationHistory.objects.filter(
+            invitation=invitation, token_hash__isnull=False, event__in=(Event.RESEND, Event.RENEW, Event.UPDATE)
+        )
+        .order_by("-at")
+        .values_list("at", flat=True)
+        .first()
+    )
+    return invitation.expires_at - (issued or invitation.created_at)
+
+
+def resend_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> UserInvitation:
+    """Mail a new link with a full new period; earlier links die. An expired invitation is renewed.
+
+    Raises IllegalTransition when it is closed, AddressBounced, SendLimitReached.
+    """
+    with transaction.atomic():
+        invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
+        if invitation.is_expired(at=at):
+            return renew_invitation(actor=actor, invitation_id=invitation_id, at=at)
+        next_status(Status(invitation.status), Event.RESEND)
+        _require_still_entitled(actor, invitation)
+        return _reissue(actor, invitation, Event.RESEND, action="invitation.resent", at=at)
+
+
+def renew_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> UserInvitation:
+    """Open an expired invitation again, with a new link, a full new period and a seat.
+
+    Raises IllegalTransition unless it has expired, RoleNotAllowed, DuplicateInvitation, NoSeatLeft, AlreadyMember.
+    """
+    with transaction.atomic():
+        invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
+        if invitation.status == Status.PENDING and invitation.is_expired(at=at):
+            _expire(invitation, at=at)
+        next_status(Status(invitation.status), Event.RENEW)
+        _require_still_entitled(actor, invitation)
+        role = Role(invitation.invitation_type)
+        try:
+            with transaction.atomic():
+                if _takes_seat(role, invitation.organization):
+                    held = reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+                    if role in held:
+                        raise AlreadyMember
+                return _reissue(actor, invitation, Event.RENEW, action="invitation.renewed", at=at)
+        except IntegrityError as error:
+            if "invitation_one_open_an_address" not in str(error):
+                raise
+            existing = UserInvitation.objects.filter(
+                organization=invitation.organization, email=invitation.email, status=Status.PENDING
+            ).first()
+            raise DuplicateInvitation(existing.pk if existing else None) from None
+
+
+def _reissue(
+    actor: Actor, invitation: UserInvitation, event: Event, *, action: str, at: datetime
+) -> UserInvitation:
+    if invitation.delivery_status == DeliveryStatus.BOUNCED:
+        raise AddressBounced
+    changes: dict[str, Any] = {"expires_at": at + _period(invitation), **_new_link(invitation, at=at)}
+    if actor.user and not _inviter_may_still(invitation):
+        changes["invited_by_id"] = actor.user_id  # adopted: whoever sends it again answers for it
+    if not advance(invitation, event, at=at, by_id=actor.user_id, **changes):
+        _raise_what_is_true(invitation, at=at)
+    _queue(invitation, at=at)
+    audit.record(
+        actor=actor, action=action, target=invitation, detail={"expires_at": invitation.expires_at.isoformat()}
+    )
+    return invitation
+
+
+def _require_still_entitled(actor: Actor, invitation: UserInvitation) -> None:
+    """Who sends it again must be allowed to send it: rights are asked at every issue, not only at the first."""
+    if not actor.system and Role(invitation.invitation_type) not in invitable_types(actor=actor):
+        raise RoleNotAllowed
+
+
+def _inviter_may_still(invitation: UserInvitation) -> bool:
+    with platform("is the inviter still entitled"):
+        return inviter_is_entitled(invitation)
+
+
+def mail_again(*, actor: Actor, invitation: UserInvitation, at: datetime) -> None:
+    """Queue the present link once more, unless that mail is waiting already. Raises AddressBounced, SendLimitReached."""
+    if invitation.delivery_status == DeliveryStatus.BOUNCED:
+        raise AddressBounced
+    if invitation.send_count >= MAX_SENDS:
+        raise SendLimitReached
+    waiting = Delivery.objects.filter(invitation=invitation, purpose=Purpose.INVITATION, status__in=WAITING)
+    if not waiting.exists():
+        _queue(invitation, at=at)
+        audit.record(actor=actor, action="invitation.mailed_again", target=invitation)
+
+
+def correct_address(*, actor: Actor, invitation_id: UUID, email: str, at: datetime) -> UserInvitation:
+    """Cancel an open invitation and send a new one, with the same content, to another address. Returns the new one.
+
+    Raises what cancel_invitation and create_invitation raise; nothing happens then.
+    """
+    with transaction.atomic():
+        old = cancel_invitation(actor=actor, invitation_id=invitation_id, reason=str(_("Address corrected")), at=at)
+        hours = max(1, round(_period(old).total_seconds() / 3600))
+        return create_invitation(
+            actor=actor,
+            invitation_type=old.invitation_type,
+            email=email,
+            first_name=old.first_name,
+            last_name=old.last_name,
+            message=old.message,
+            language=old.language,
+            expires_in_hours=hours,
+            at=at,
+        )
+
+
+def cancel_invitation(*, actor: Actor, invitation_id: UUID, reason: str = "", at: datetime) -> UserInvitation:
+    """Cancel an open invitation: its link dies, its seat is free, mail that has not left does not leave.
+
+    Raises IllegalTransition when it is closed already.
+    """
+    with transaction.atomic():
+        invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
+        _require_still_open(invitation, Event.CANCEL, at=at)
+        _release(invitation)
+        if not advance(invitation, Event.CANCEL, at=at, by_id=actor.user_id, reason=reason):
+            _raise_what_is_true(invitation, at=at)
+        _drop_waiting_mail(invitation, at=at)
+        audit.record(actor=actor, action="invitation.cancelled", target=invitation, reason=reason)
+    return invitation
+
+
+def _release(invitation: UserInvitation) -> None:
+    if _takes_seat(Role(invitation.invitation_type), invitation.organization):
+        release_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+
+
+def _require_still_open(invitation: UserInvitation, event: Event, *, at: datetime) -> None:
+    """Overdue and unswept counts as expired: staff and invitee read the same state."""
+    next_status(invitation.current_status(at=at), event)
+
+
+def _raise_what_is_true(invitation: UserInvitation, *, at: datetime) -> None:
+    """Somebody was faster: say where it stands now."""
+    invitation.refresh_from_db()
+    raise IllegalTransition(invitation.current_status(at=at))
+
+
+# --- expiry ----------------------------------------------------------------------------------------------------------
+def expire_overdue(*, organization_id: UUID | None = None, limit: int = 200, at: datetime) -> int:
+    """Record that overdue invitations have expired, and free their seats; of one organization, or of all in platform().
+
+    Safe to run twice and beside itself: rows that somebody else holds are skipped. Returns how many.
+    """
+    with transaction.atomic():
+        overdue = UserInvitation.objects.overdue(at=at).select_related("organization").order_by("organization_id", "pk")
+        if organization_id:
+            overdue = overdue.filter(organization_id=organization_id)
+        count = 0
+        for invitation in list(overdue[:limit]):
+            count += _expire(invitation, at=at)
+    return count
+
+
+def _expire(invitation: UserInvitation, *, at: datetime) -> bool:
+    """Seat first, then the row: the lock order of architecture.md 2. A row that moved meanwhile gives its seat back."""
+    with transaction.atomic():
+        _release(invitation)
+        if not advance(invitation, Event.EXPIRE, at=at, by_id=None):
+            transaction.set_rollback(True)
+            return False
+        _drop_waiting_mail(invitation, at=at)
+        audit.record(actor=system_actor("expiry"), action="invitation.expired", target=invitation)
+    return True
+
+
+# --- people who leave ------------------------------------------------------------------------------------------------
+def keep_seat_of_open_invitation(*, membership: Membership, actor: Actor, at: datetime, **kwargs: Any) -> None:
+    """A member's open invitation to another role took no seat. When the membership ends, it takes the one set free."""
+    email = membership.user.email
+    invitation = UserInvitation.objects.filter(
+        organization_id=membership.organization_id, email=email, status=Status.PENDING
+    ).first()
+    if invitation and _takes_seat(Role(invitation.invitation_type), invitation.organization):
+        reserve_seat(organization_id=membership.organization_id, email=email)

@@ -1,0 +1,61 @@
+"""The organization of an API request: the X-Organization header, or the only membership."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+
+from healthivr.kernel.errors import Malformed, NotFound, NotPermitted
+
+from .actor import Actor
+from .middleware import enter
+from .selectors import organizations_of
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView as Base
+else:
+    Base = object
+
+
+class OrganizationHeaderMissing(Malformed):
+    """Somebody with several memberships did not say where they act."""
+
+    code = "organization_required"
+    message = _("Say where you act: send the header X-Organization with the slug or id of one of your organizations.")
+
+
+class NoMembership(NotPermitted):
+    """Signed in, and a member of nothing."""
+
+    code = "no_membership"
+    message = _("You are not a member of any organization.")
+
+
+class OrganizationAPIMixin(Base):
+    """An API view inside an organization. DRF knows the user only inside the view: authenticate, then open the door,
+    then permissions and throttles."""
+
+    def perform_authentication(self, request: Request) -> None:
+        super().perform_authentication(request)
+        if request.user.is_authenticated:
+            enter(request._request, _reference(request))
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts in this request. Views that strangers may call never read it."""
+        actor = getattr(self.request, "actor", None)
+        if actor is None:
+            raise NotFound
+        return actor  # type: ignore[no-any-return]
+
+
+def _reference(request: Request) -> str:
+    header = request.headers.get("X-Organization", "")
+    if header:
+        return header
+    belongings: list[Any] = organizations_of(request.user)
+    if not belongings:
+        raise NoMembership
+    if len(belongings) > 1:
+        raise OrganizationHeaderMissing(field="X-Organization")
+    return str(belongings[0].organization.pk)

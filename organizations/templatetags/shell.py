@@ -1,0 +1,79 @@
+"""What the frame of every signed-in page shows: where one is, where one may go, and who one is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.http import HttpRequest
+from django.template import Context
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from organizations.actor import Actor
+from organizations.models import Organization
+from organizations.roles import Capability, Role
+from organizations.selectors import Belonging, organizations_of
+
+register = template.Library()
+
+#: The pages of the rail, in its order: view name, icon, label, and what somebody needs to open it.
+PAGES: tuple[tuple[str, str, Promise, Capability | None], ...] = (
+    ("organizations:overview", "grid", gettext_lazy("Overview"), None),
+    ("invitations:list", "envelope-paper", gettext_lazy("Invitations"), Capability.VIEW_INVITATIONS),
+    ("organizations:people", "people", gettext_lazy("People"), Capability.VIEW_PEOPLE),
+    ("organizations:settings", "building", gettext_lazy("Organization"), Capability.VIEW_ORGANIZATION),
+)
+#: Pages that stand below one of the rail.
+PARENTS = {"organizations:member": "organizations:people", "organizations:end_membership": "organizations:people"}
+
+
+@dataclass(frozen=True)
+class Shell:
+    """The frame of one page."""
+
+    organization: Organization | None
+    others: list[Belonging]
+    navigation: list[dict[str, Any]]
+    environment: str
+    role: str
+    is_administrator: bool
+
+
+@register.simple_tag(takes_context=True)
+def shell(context: Context) -> Shell:
+    """Return the frame for the present request."""
+    request: HttpRequest = context["request"]
+    actor: Actor | None = getattr(request, "actor", None)
+    belongings = organizations_of(request.user)
+    return Shell(
+        organization=actor.organization if actor else None,
+        others=[b for b in belongings if not actor or b.organization.pk != actor.organization_id],
+        navigation=_navigation(request, actor) if actor else [],
+        environment="" if settings.PRODUCTION else _environment_name(),
+        role=", ".join(str(role.label) for role in Role if role in actor.roles) if actor else "",
+        is_administrator=bool(actor and actor.is_org_admin),
+    )
+
+
+def _navigation(request: HttpRequest, actor: Actor) -> list[dict[str, Any]]:
+    here = request.resolver_match.view_name if request.resolver_match else ""
+    pages = []
+    for name, icon, label, needed in PAGES:
+        if needed is None or actor.has(needed):
+            is_below = PARENTS.get(here) == name or (name == "invitations:list" and here.startswith("invitations:"))
+            pages.append(
+                {
+                    "url": reverse(name, args=[actor.organization.slug]),
+                    "icon": icon,
+                    "label": label,
+                    "current": "page" if here == name else "true" if is_below else "",
+                }
+            )
+    return pages
+
+
+def _environment_name() -> str:
+    return _("Test") if settings.ENVIRONMENT == "test" else _("Development")

@@ -1,0 +1,12 @@
+"""Patients in Django admin: that they exist."""
+
+from django.contrib import admin
+
+from audit.admin import ReadOnlyAdmin
+
+from .models import Patient
+
+
+@admin.register(Patient)
+class PatientAdmin(ReadOnlyAdmin):
+    list_display = ("id", "organization")
