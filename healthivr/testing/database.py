@@ -4,6 +4,7 @@ test."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -71,9 +72,8 @@ TransactionTestCase._fixture_teardown = _empty_tables  # type: ignore[method-ass
 
 
 @pytest.fixture(autouse=True)
-def fresh_counts(worker_id: str) -> Iterator[None]:
-    """No test inherits another's limits, and pytest's workers do not share them."""
-    settings.CACHES["default"]["KEY_PREFIX"] = f"test-{worker_id}"
-    cache.key_prefix = f"test-{worker_id}"
-    cache.clear()
-    yield
+def fresh_counts() -> None:
+    """No test inherits another's limits, and pytest's workers, which share one Redis, do not share them."""
+    prefix = f"test-{uuid4().hex[:12]}"
+    settings.CACHES["default"]["KEY_PREFIX"] = prefix
+    cache.key_prefix = prefix

@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from django.conf import settings
@@ -30,10 +29,6 @@ DO $$ BEGIN
 END $$;
 GRANT pg_read_all_data TO healthivr_backup;
 GRANT healthivr_platform TO healthivr WITH INHERIT FALSE, SET TRUE;
-ALTER DEFAULT PRIVILEGES FOR ROLE healthivr_owner
-    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO healthivr, healthivr_platform;
-ALTER DEFAULT PRIVILEGES FOR ROLE healthivr_owner
-    GRANT USAGE, SELECT ON SEQUENCES TO healthivr, healthivr_platform;
 """
 
 
@@ -50,7 +45,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         name = settings.DATABASES["default"]["NAME"]
         if options["print_sql"]:
-            self.stdout.write(f"{ROLES}CREATE DATABASE {name} OWNER healthivr_owner;\n-- in {name}:\n{self._defaults()}")
+            self.stdout.write(f"{ROLES}CREATE DATABASE {name} OWNER healthivr_owner;")
             return
         if settings.DATABASE_OWNER is None:
             raise CommandError("DATABASE_OWNER_URL is not set: it names the role that owns the tables and migrates.")
@@ -62,12 +57,6 @@ class Command(BaseCommand):
         if secret:
             self.stdout.write(f"Set-up link, once, for 24 hours: {settings.BASE_URL}/setup/{secret}/")
 
-    def _defaults(self) -> str:
-        """Default privileges belong to one database."""
-        return "".join(
-            f"{statement.strip()};\n" for statement in ROLES.split(";") if "ALTER DEFAULT" in statement
-        )
-
     def _create_roles_and_database(self, superuser_url: str, name: str) -> None:
         with psycopg.connect(superuser_url, autocommit=True) as superuser:
             superuser.execute(ROLES)
@@ -78,10 +67,6 @@ class Command(BaseCommand):
                         sql.Identifier(name)
                     )
                 )
-        parts = urlsplit(superuser_url)
-        with psycopg.connect(parts._replace(path=f"/{name}").geturl(), autocommit=True) as superuser:
-            superuser.execute(self._defaults())
-            superuser.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 
     def _migrate(self) -> None:
         """Migrate as the owner of the tables, then be the application again."""

@@ -1,0 +1,96 @@
+"""Rows for tests. Traits name the state; every row is one that the services could have made."""
+
+from datetime import timedelta
+from typing import Any
+
+import factory
+from django.utils import timezone
+
+from accounts.models import User, hash_password
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
+from invitations.models import UserInvitation
+from invitations.states import Status
+from invitations.tokens import digest_of, new_nonce
+from organizations.models import Membership, Organization, OrganizationSettings
+from organizations.roles import OrganizationKind, Role
+
+PASSWORD = "correct horse battery staple"
+_HASH: list[str] = []
+
+
+def password_hash() -> str:
+    """Return one hash for everybody: hashing is slow on purpose."""
+    if not _HASH:
+        _HASH.append(hash_password(PASSWORD))
+    return _HASH[0]
+
+
+class UserFactory(factory.django.DjangoModelFactory[User]):
+    class Meta:
+        model = User
+
+    first_name = factory.Faker("first_name")
+    last_name = factory.Faker("last_name")
+    email = factory.Sequence(lambda number: f"person{number}@example.org")
+    password = factory.LazyFunction(password_hash)
+
+
+class OrganizationFactory(factory.django.DjangoModelFactory[Organization]):
+    class Meta:
+        model = Organization
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda number: f"Practice {number}")
+    slug = factory.Sequence(lambda number: f"practice-{number}")
+    kind = OrganizationKind.PRACTICE
+    parent_id = PLATFORM_ORGANIZATION_ID
+    created_at = factory.LazyFunction(timezone.now)
+
+    @factory.post_generation
+    def seats(self: Any, create: bool, extracted: int | None, **kwargs: Any) -> None:
+        OrganizationSettings.objects.create(organization=self, seat_limit=extracted or 25, updated_at=timezone.now())
+
+
+class MembershipFactory(factory.django.DjangoModelFactory[Membership]):
+    """A member, with the seat that it takes."""
+
+    class Meta:
+        model = Membership
+        skip_postgeneration_save = True
+
+    organization = factory.SubFactory(OrganizationFactory)
+    user = factory.SubFactory(UserFactory)
+    role = Role.DOCTOR
+    started_at = factory.LazyFunction(timezone.now)
+
+    @factory.post_generation
+    def seat(self: Any, create: bool, extracted: Any, **kwargs: Any) -> None:
+        settings = OrganizationSettings.objects.get(organization=self.organization)
+        settings.seats_used += 1
+        settings.save(update_fields=["seats_used"])
+
+
+class InvitationFactory(factory.django.DjangoModelFactory[UserInvitation]):
+    class Meta:
+        model = UserInvitation
+
+    class Params:
+        overdue = factory.Trait(
+            created_at=factory.LazyFunction(lambda: timezone.now() - timedelta(days=8)),
+            expires_at=factory.LazyFunction(lambda: timezone.now() - timedelta(minutes=1)),
+        )
+        expired = factory.Trait(
+            overdue=True, status=Status.EXPIRED, closed_at=factory.LazyFunction(timezone.now)
+        )
+        cancelled = factory.Trait(status=Status.CANCELLED, closed_at=factory.LazyFunction(timezone.now))
+        declined = factory.Trait(status=Status.DECLINED, closed_at=factory.LazyFunction(timezone.now))
+        sent = factory.Trait(delivery_status="sent", sent_at=factory.LazyFunction(timezone.now), send_count=1)
+
+    organization = factory.SubFactory(OrganizationFactory)
+    invitation_type = Role.MEDICAL_STAFF
+    email = factory.Sequence(lambda number: f"invitee{number}@example.org")
+    token_nonce = factory.LazyFunction(new_nonce)
+    token_hash = factory.LazyAttribute(lambda row: digest_of(row.token_nonce))
+    created_at = factory.LazyFunction(timezone.now)
+    updated_at = factory.LazyAttribute(lambda row: row.created_at)
+    expires_at = factory.LazyAttribute(lambda row: row.created_at + timedelta(days=7))
