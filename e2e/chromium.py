@@ -45,7 +45,7 @@ def find() -> str | None:
 def starts(path: str) -> bool:
     """Tell whether the program at `path` runs here: a downloaded one may lack libraries of the system."""
     try:
-        return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
+        return subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -55,9 +55,10 @@ def download() -> None:
     environment = os.environ | {"PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": "10000"}  # milliseconds
     try:
         command = [sys.executable, "-m", "playwright", "install", "chromium"]
-        failed = subprocess.run(command, env=environment, capture_output=True, timeout=DOWNLOAD_TIMEOUT).returncode
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=DOWNLOAD_TIMEOUT, check=False)
+        failed = done.returncode != 0
     except subprocess.TimeoutExpired:
-        failed = 1
+        failed = True
     if failed:
         print("playwright's own Chromium could not be downloaded", file=sys.stderr, flush=True)
 
@@ -69,7 +70,7 @@ def install_package() -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", "chromium", "fonts-liberation"]
     for command in (install, ["apt-get", "update", "-qq"], install):  # the lists of a new machine are old or missing
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
         if command == install and done.returncode == 0:
             return
 

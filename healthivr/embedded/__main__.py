@@ -9,7 +9,7 @@ from pathlib import Path
 
 from healthivr.embedded import process_environment
 from healthivr.embedded.errors import CannotStart, disk_is_full, no_room
-from healthivr.embedded.processes import dies_with_us
+from healthivr.embedded.processes import call
 from healthivr.embedded.quality import quality
 from healthivr.embedded.run import prepare_database, run
 from healthivr.embedded.servers import Servers, attached_or_owned, owned
@@ -81,19 +81,19 @@ def with_servers(state: State, command: list[str], *, prepared: bool = False) ->
         environment = process_environment.build(state, "development")
         if prepared:
             prepare_database(environment)
-        return _call(command, environment)
+        return call(command, env=environment)[0]
 
 
 def test(state: State, arguments: list[str]) -> int:
     """Run pytest with fresh servers that need not survive a crash. Returns its exit code."""
     _claim_fresh(state)
-    chromium = subprocess.run([sys.executable, "e2e/chromium.py"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if chromium.returncode:
-        return chromium.returncode  # it has said why
+    code, chromium = call([sys.executable, "e2e/chromium.py"], cwd=ROOT, stdout=subprocess.PIPE)
+    if code:
+        return code  # it has said why
     with owned(state, durable=False):
-        environment = process_environment.build(state, "test") | {"CHROMIUM": chromium.stdout.strip()}
+        environment = process_environment.build(state, "test") | {"CHROMIUM": chromium.strip()}
         processes = min(os.cpu_count() or 1, MOST_TEST_PROCESSES)
-        return _call([sys.executable, "-m", "pytest", "-n", str(processes), *arguments], environment)
+        return call([sys.executable, "-m", "pytest", "-n", str(processes), *arguments], env=environment, cwd=ROOT)[0]
 
 
 def _claim_fresh(state: State) -> None:
@@ -105,18 +105,6 @@ def _claim_fresh(state: State) -> None:
             "wait for that to end, or set HEALTHIVR_STATE to another folder."
         )
     Servers(state).discard()
-
-
-def _call(command: list[str], environment: dict[str, str]) -> int:
-    process = subprocess.Popen(command, env=environment, preexec_fn=dies_with_us(signal.SIGTERM))
-    try:
-        return process.wait()
-    except KeyboardInterrupt:  # the command got it too and ends in its own way
-        return process.wait()
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
 
 
 if __name__ == "__main__":

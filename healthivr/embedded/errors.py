@@ -1,7 +1,11 @@
 """The one way in which a start gives up."""
 
 import errno
+import shutil
 from pathlib import Path
+
+#: With less room PostgreSQL cannot make its next file. It does not always say so: its log needs room as well.
+LEAST_ROOM = 32 * 1024 * 1024  # bytes
 
 
 class CannotStart(Exception):
@@ -19,3 +23,14 @@ def disk_is_full(place: Path) -> CannotStart:
 def no_room(error: OSError) -> bool:
     """Tell whether `error` means a full disk or a used-up quota."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def explain(said: str, folder: Path, otherwise: str) -> CannotStart:
+    """Return the sentence for a program that ended after saying `said` and keeps its data in `folder`.
+
+    `otherwise` is the sentence when it is not for want of room.
+    """
+    wants_room = "No space left on device" in said or "Disk quota exceeded" in said
+    if wants_room or shutil.disk_usage(folder).free < LEAST_ROOM:
+        return disk_is_full(folder)
+    return CannotStart(otherwise)

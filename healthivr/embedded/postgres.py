@@ -9,15 +9,17 @@ import functools
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from healthivr.embedded.errors import CannotStart, disk_is_full
-from healthivr.embedded.processes import dies_with_us, end, end_orphan
+from healthivr.embedded.errors import CannotStart, explain
+from healthivr.embedded.processes import call, end, end_orphan, spawn
 from healthivr.embedded.state import State, open_log
 
 SUPERUSER = "postgres"
@@ -34,6 +36,11 @@ class Disguise:
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What Popen must be told."""
+        return {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
 
 
 class Postgres:
@@ -93,6 +100,9 @@ class Postgres:
 
     def _end_orphan(self) -> None:
         end_orphan(self.data / "postmaster.pid", str(self.data), signal.SIGINT)
+        if self.sockets.exists():  # the socket has a lock file too, which takes a zombie for its owner as well
+            for left in self.sockets.iterdir():
+                left.unlink()
 
     def _make_socket_folder(self, disguise: Disguise) -> None:
         self.sockets.mkdir(mode=0o700, exist_ok=True)
@@ -112,23 +122,13 @@ class Postgres:
         arguments += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if not self.durable:
             arguments += ["--no-sync"]
-        made = self._run(disguise, [str(binaries() / "initdb"), *arguments, "--pgdata", str(part)])
-        if made.returncode:
-            shutil.rmtree(part, ignore_errors=True)
-            raise self._explain(made.stdout.decode(errors="replace"))
+        command = [*disguise.prefix, str(binaries() / "initdb"), *arguments, "--no-clean", "--pgdata", str(part)]
+        code, said = call(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", **disguise.options)
+        if code:
+            sentence = self._explain(said)
+            shutil.rmtree(part, ignore_errors=True)  # only now: it may be what fills the disk
+            raise sentence
         part.rename(self.data)
-
-    def _run(self, disguise: Disguise, command: list[str]) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [*disguise.prefix, *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            user=disguise.uid,
-            group=disguise.uid,
-            extra_groups=None if disguise.uid is None else [],
-            cwd="/",
-            preexec_fn=dies_with_us(signal.SIGTERM),
-        )
 
     def _spawn(self, disguise: Disguise) -> None:
         options = {
@@ -143,17 +143,15 @@ class Postgres:
             command += ["-c", f"{option}={value}"]
         log = open_log(self.log)
         self._log_before = os.fstat(log).st_size
-        self.process = subprocess.Popen(
+        self.process = spawn(
             command,
+            signal.SIGINT,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            user=disguise.uid,
-            group=disguise.uid,
-            extra_groups=None if disguise.uid is None else [],
             cwd="/",
+            **disguise.options,
             start_new_session=True,  # Ctrl-C is for us; we stop the servers last
-            preexec_fn=dies_with_us(signal.SIGINT),
         )
         os.close(log)
 
@@ -170,11 +168,9 @@ class Postgres:
         self._spawn(find_disguise(self.state))
 
     def _explain(self, said: str) -> CannotStart:
-        if "No space left on device" in said or "Disk quota exceeded" in said:
-            return disk_is_full(self.state.folder)
-        reasons = [line for line in said.splitlines() if "FATAL" in line or "PANIC" in line or "error" in line]
-        reason = (reasons or said.splitlines() or ["it said nothing"])[-1].strip()
-        return CannotStart(f"PostgreSQL does not start ({reason}): see {self.log}, or set DATABASE_URL to a server.")
+        reasons = re.findall(r"(?:FATAL|PANIC|error): +(.+)", said) or ["it does not say why"]
+        sentence = f"PostgreSQL does not start ({reasons[-1]}): see {self.log}, or set DATABASE_URL to a server."
+        return explain(said, self.state.folder, sentence)
 
 
 def binaries() -> Path:
@@ -200,19 +196,17 @@ def find_disguise(state: State) -> Disguise:
     namespace = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}")
     reach = ["sh", "-c", '"$0" --version && test -x "$1"', str(binaries() / "postgres"), str(state.folder)]
     with contextlib.suppress(FileNotFoundError):  # no util-linux
-        if subprocess.run([*namespace, *reach], capture_output=True, cwd="/").returncode == 0:
+        if subprocess.run([*namespace, *reach], capture_output=True, cwd="/", check=False).returncode == 0:
             return Disguise(prefix=namespace)
     if uid != 0:
         raise CannotStart(
             f"PostgreSQL needs a user name and uid {uid} has none: add one, or set DATABASE_URL and DATABASE_OWNER_URL."
         )
-    try:
-        found = subprocess.run(reach, capture_output=True, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/")
-    except OSError:
-        found = None
-    if found is None or found.returncode:
-        raise CannotStart(
-            "PostgreSQL refuses to run as root, and here nobody else can reach it: "
-            "start as another user, or set DATABASE_URL and DATABASE_OWNER_URL."
-        )
-    return Disguise(uid=NOBODY)
+    nobody = Disguise(uid=NOBODY)
+    with contextlib.suppress(OSError):  # root without the right to become somebody else
+        if subprocess.run(reach, capture_output=True, cwd="/", check=False, **nobody.options).returncode == 0:
+            return nobody
+    raise CannotStart(
+        "PostgreSQL refuses to run as root, and here nobody else can reach it: "
+        "start as another user, or set DATABASE_URL and DATABASE_OWNER_URL."
+    )

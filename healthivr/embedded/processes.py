@@ -7,27 +7,48 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def dies_with_us(death_signal: signal.Signals) -> Callable[[], None]:
-    """Return a `preexec_fn`: Linux sends the child `death_signal` when the thread that started it ends, however it ends.
+def spawn(command: Sequence[str | Path], death_signal: signal.Signals, **options: Any) -> subprocess.Popen[Any]:
+    """Start `command` with the options of Popen, so that it cannot outlive us.
 
-    Elsewhere it does nothing; the next start finds such an orphan by its pid file.
+    Linux sends it `death_signal` when the thread that started it ends, however it ends; call this from the main thread.
+    Elsewhere nothing does, and the next start finds the orphan by its pid file.
     """
     parent = os.getpid()
 
-    def arrange() -> None:
+    def arrange_death() -> None:
         if _libc is not None:
             _libc.prctl(PR_SET_PDEATHSIG, death_signal)
             if os.getppid() != parent:  # we died before the call: nobody is left to send the signal
                 os._exit(1)
 
-    return arrange
+    # The warning is about locks that another thread may hold: arrange_death takes none.
+    return subprocess.Popen(command, preexec_fn=arrange_death, **options)  # noqa: PLW1509
+
+
+def call(command: Sequence[str | Path], **options: Any) -> tuple[int, str]:
+    """Run `command` to its end. Returns its exit code and what it wrote into the pipe in `options`, if there is one.
+
+    When we are told to stop, the command is too.
+    """
+    process = spawn(command, signal.SIGTERM, text=True, **options)
+    try:
+        said, _ = process.communicate()
+    except KeyboardInterrupt:  # from the terminal, so the command got it too and ends in its own way
+        process.wait()
+        raise
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    return process.returncode, said or ""
 
 
 def command_line(pid: int) -> str:
@@ -43,7 +64,7 @@ def command_line(pid: int) -> str:
         except (FileNotFoundError, ProcessLookupError):
             return ""
         return "" if state == "Z" else arguments.replace(b"\0", b" ").decode(errors="replace")
-    listed = subprocess.run(["ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True)
+    listed = subprocess.run(["ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return "" if listed.stdout.startswith("Z") else listed.stdout
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 
 from healthivr.embedded import process_environment
+from healthivr.embedded.processes import call
 from healthivr.embedded.run import prepare_database
 from healthivr.embedded.servers import owned
 from healthivr.embedded.state import ROOT, State
@@ -51,17 +52,12 @@ def production_sample() -> dict[str, str]:
 
 def _passes(name: str, command: list[str], environment: dict[str, str]) -> bool:
     began = time.monotonic()
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    pipe = subprocess.PIPE
+    code, said = call(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.STDOUT
     )
-    passed = done.returncode == 0
+    passed = code == 0
     print(f"{'ok' if passed else 'FAILED':<7}{name} ({time.monotonic() - began:.1f} s)", flush=True)
     if not passed:
-        print(done.stdout, flush=True)
+        print(said, flush=True)
     return passed

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from healthivr.embedded import install
-from healthivr.embedded.errors import CannotStart, disk_is_full
-from healthivr.embedded.processes import dies_with_us, end, end_orphan
+from healthivr.embedded.errors import CannotStart, explain
+from healthivr.embedded.processes import end, end_orphan, spawn
 from healthivr.embedded.state import State, open_log
 
 
@@ -41,20 +41,18 @@ class Redis:
         self.socket.unlink(missing_ok=True)
         options = ["--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
         options += ["--pidfile", str(self.pid_file), "--daemonize", "no", "--loglevel", "notice"]
-        if self.durable:
-            options += ["--appendonly", "yes", "--appendfsync", "everysec"]
-        else:
-            options += ["--appendonly", "no", "--save", ""]
+        # The append-only file is all that is kept: a server that cannot write a snapshot as well refuses to stop.
+        options += ["--save", "", "--appendonly", "yes" if self.durable else "no", "--appendfsync", "everysec"]
         log = open_log(self.log)
         self._log_before = os.fstat(log).st_size
-        self.process = subprocess.Popen(
+        self.process = spawn(
             [binary, *options],
+            signal.SIGTERM,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=self.state.redis,
             start_new_session=True,
-            preexec_fn=dies_with_us(signal.SIGTERM),
         )
         os.close(log)
 
@@ -67,14 +65,17 @@ class Redis:
                 connection.settimeout(1)
                 connection.connect(str(self.socket))
                 connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+                answer = connection.recv(16)
         except OSError:
             return False
+        if answer.startswith(b"-MISCONF"):  # it runs but cannot write what it is given
+            raise self._explain()
+        return answer.startswith(b"+PONG")
 
     def stop(self) -> None:
         """Stop the server after it has written what it holds."""
         if self.process is not None:
-            end(self.process, signal.SIGTERM, patience=60)
+            end(self.process, signal.SIGTERM, patience=20)
             self.process = None
 
     def discard(self) -> None:
@@ -90,7 +91,6 @@ class Redis:
         with self.log.open("rb") as file:
             file.seek(self._log_before)
             said = file.read().decode(errors="replace")
-        if "No space left on device" in said:
-            return disk_is_full(self.state.folder)
-        reason = (said.splitlines() or ["it said nothing"])[-1].strip()
-        return CannotStart(f"Redis does not start ({reason}): see {self.log}, or set REDIS_URL to a server.")
+        reason = (said.splitlines() or ["it does not say why"])[-1].strip()
+        sentence = f"Redis does not start ({reason}): see {self.log}, or set REDIS_URL to a server."
+        return explain(said, self.state.folder, sentence)

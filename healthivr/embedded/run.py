@@ -14,7 +14,7 @@ from types import FrameType
 
 from healthivr.embedded import process_environment
 from healthivr.embedded.errors import CannotStart
-from healthivr.embedded.processes import dies_with_us, wait_until
+from healthivr.embedded.processes import call, wait_until
 from healthivr.embedded.servers import owned
 from healthivr.embedded.state import ROOT, State
 from healthivr.embedded.supervisor import Supervisor, read_procfile
@@ -109,17 +109,9 @@ def prepare_database(environment: dict[str, str]) -> list[str]:
     Raises CannotStart when it fails; what it says about it stands above.
     """
     command = [sys.executable, "manage.py", "prepare_database"]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=dies_with_us(signal.SIGTERM),
-    )
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
-    if done.returncode:
+    code, said = call(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    lines = [line for line in said.splitlines() if line.strip()]
+    if code:
         print("\n".join(lines), file=sys.stderr)
         raise CannotStart("The database could not be prepared: mend what the lines above say, and start again.")
     return [line.strip() for line in lines if "://" in line]

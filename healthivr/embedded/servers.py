@@ -101,7 +101,7 @@ def check_given_servers() -> None:
 
 
 def _check_postgres(url: str) -> None:
-    import psycopg.pq  # a tenth of a second that only those pay who bring their own server
+    import psycopg.pq  # noqa: PLC0415 - a tenth of a second that only those pay who bring their own server
 
     # A ping needs no right to sign in: the role may be one that prepare_database is about to make.
     conninfo = f"{url}{'&' if '?' in url else '?'}connect_timeout=5"
@@ -118,7 +118,7 @@ def _check_postgres(url: str) -> None:
 
 
 def _check_redis(url: str) -> None:
-    import redis
+    import redis  # noqa: PLC0415 - likewise
 
     try:
         redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5).ping()

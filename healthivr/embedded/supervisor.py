@@ -12,7 +12,7 @@ from typing import IO
 
 from healthivr.embedded.errors import CannotStart
 from healthivr.embedded.postgres import Postgres
-from healthivr.embedded.processes import dies_with_us, end_orphan
+from healthivr.embedded.processes import end_orphan, spawn
 from healthivr.embedded.redis_server import Redis
 from healthivr.embedded.servers import wait_for
 
@@ -39,14 +39,14 @@ class Child:
 
     def start(self) -> IO[bytes]:
         """Start the process. Returns the pipe that its output comes through."""
-        self.process = subprocess.Popen(
+        self.process = spawn(
             ["sh", "-c", f"exec {self.command}"],
+            signal.SIGTERM,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us, who stop things in order
-            preexec_fn=dies_with_us(signal.SIGTERM),
         )
         self.pid_file.write_text(str(self.process.pid))
         self._started_at = time.monotonic()
@@ -157,7 +157,7 @@ class Supervisor:
         self._show_output(TICK)  # its last words, before the sentence about its end
         if child.name == "web" and child.deaths_in_a_row >= DEATHS_OF_WEB:
             raise CannotStart(
-                f"web ended {DEATHS_OF_WEB} times in a row ({how}): mend what its last lines above say, and start again."
+                f"web ended {DEATHS_OF_WEB} times in a row ({how}): mend what its last lines say, and start again."
             )
         self.say(child.name, f"ended ({how}), starts again in {pause:.0f} s")
 
