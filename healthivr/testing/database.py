@@ -1,6 +1,7 @@
 """The test database: made by its owner, used by the application's role, so that row-level security holds in every
 test."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,7 +34,9 @@ def as_owner() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """Each worker of pytest-xdist has a database, and a corner of Redis, of its own."""
+    """Each worker of pytest-xdist has a database of its own; TEST_DATABASE names another one for a second run beside."""
+    if "TEST_DATABASE" in os.environ:
+        connection.settings_dict["TEST"]["NAME"] = os.environ["TEST_DATABASE"]
 
 
 @pytest.fixture(scope="session")
