@@ -10,10 +10,10 @@ from django.utils import timezone
 from healthivr.kernel.ids import new_id
 from healthivr.kernel.mail import MailConnection, MailNotConfigured, SendFailed, build_message, mail_connection
 
+from .links import reset_link_path
 from .mail import write_mail
 from .models import AccountMail
 from .outbox import LEASE, DeliveryStatus, due, next_attempt_at
-from .links import reset_link_path
 
 log = structlog.get_logger(__name__)
 

@@ -39,9 +39,7 @@ def write_mail(template: str, values: dict[str, str], *, language: str) -> MailT
 
 
 @lru_cache(maxsize=256)
-def _skeleton(
-    template: str, names: tuple[str, ...], present: frozenset[str], language: str
-) -> tuple[str, str, str]:
+def _skeleton(template: str, names: tuple[str, ...], present: frozenset[str], language: str) -> tuple[str, str, str]:
     marks = {name: f"{_OPEN}{name}{_CLOSE}" if name in present else "" for name in names}
     context = {**marks, "support_email": settings.SUPPORT_EMAIL, "base_url": settings.BASE_URL, "language": language}
     with translation.override(language):

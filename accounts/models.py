@@ -85,8 +85,8 @@ class User(AbstractBaseUser):
     def set_password(self, raw_password: str | None) -> None:
         super().set_password(normalise_password(raw_password) if raw_password is not None else None)
 
-    def check_password(self, raw_password: str) -> bool:
-        return super().check_password(normalise_password(raw_password))
+    def check_password(self, raw_password: str | None) -> bool:
+        return super().check_password(normalise_password(raw_password or ""))
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """Django's permissions are not used: rights are capabilities in an organization (organizations/roles.py)."""
@@ -120,9 +120,7 @@ class AccountMail(OutgoingMail):
 
     class Meta(OutgoingMail.Meta):
         indexes = [
-            models.Index(
-                fields=["next_try_at"], condition=Q(status__in=["queued", "sending"]), name="account_mail_due"
-            )
+            models.Index(fields=["next_try_at"], condition=Q(status__in=["queued", "sending"]), name="account_mail_due")
         ]
 
     def __str__(self) -> str:

@@ -162,9 +162,7 @@ def check_credentials(*, email: str, password: str, ip: str, request_id: str) ->
             )
         raise InvalidCredentials
     with platform("sign-in"):
-        audit.record(
-            actor=_platform_actor(user, ip=ip, request_id=request_id), action="session.started", target=user
-        )
+        audit.record(actor=_platform_actor(user, ip=ip, request_id=request_id), action="session.started", target=user)
     return user
 
 
@@ -185,9 +183,7 @@ def request_password_reset(*, email: str, ip: str, request_id: str, at: datetime
     user = User.objects.filter(email=address, is_active=True).first()
     with platform("password reset"):
         if user:
-            AccountMail.objects.create(
-                kind=AccountMailKind.PASSWORD_RESET, user=user, next_try_at=at, created_at=at
-            )
+            AccountMail.objects.create(kind=AccountMailKind.PASSWORD_RESET, user=user, next_try_at=at, created_at=at)
         transaction.on_commit(hint_account_mail)
         audit.record(
             actor=_platform_actor(None, ip=ip, request_id=request_id),
@@ -293,4 +289,3 @@ def _require_other_administrator(organization_id: UUID, user_id: UUID) -> None:
     lock_seats(organization_id=organization_id)
     if not Membership.objects.administrators().filter(organization=organization_id).exclude(user=user_id).exists():
         raise LastAdministrator
-

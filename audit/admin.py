@@ -76,7 +76,16 @@ class AuditedAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    list_display = ("recorded", "action", "organization_id", "sequence", "outcome", "actor_id", "target_type", "target_id")
+    list_display = (
+        "recorded",
+        "action",
+        "organization_id",
+        "sequence",
+        "outcome",
+        "actor_id",
+        "target_type",
+        "target_id",
+    )
     list_filter = ("outcome", "action")
     ordering = ("-recorded",)
     show_full_result_count = False

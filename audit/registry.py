@@ -32,14 +32,12 @@ def mask(value: str) -> str:
 def register(model: type[Model], *, masked: list[str], excluded: list[str]) -> None:
     """Have changes of `model` in the trail: fields in `masked` show that they changed, fields in `excluded` not at
     all."""
-    registry.register(
-        model, mask_fields=masked, exclude_fields=[*excluded], mask_callable="audit.registry.mask"
-    )
+    registry.register(model, mask_fields=masked, exclude_fields=[*excluded], mask_callable="audit.registry.mask")
 
 
 def is_registered(model: type[Model]) -> bool:
     """Say whether changes of `model` are in the trail."""
-    return registry.contains(model)
+    return bool(registry.contains(model))
 
 
 def differences(old: Model | None, new: Model | None) -> dict[str, list[str]]:

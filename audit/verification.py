@@ -1,5 +1,6 @@
 """Walking the chain: recompute every link from the stored columns, streamed, memory flat."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -45,9 +46,7 @@ def _rows(only: str, parameters: list[Any]) -> Iterator[tuple[Any, ...]]:
             yield from rows
 
 
-def _walk(
-    rows: Iterator[tuple[Any, ...]], heads: dict[UUID, tuple[int, str]]
-) -> tuple[int, int, list[Finding]]:
+def _walk(rows: Iterator[tuple[Any, ...]], heads: dict[UUID, tuple[int, str]]) -> tuple[int, int, list[Finding]]:
     findings: dict[UUID, Finding] = {}
     ends: dict[UUID, tuple[int, str]] = {}
     events = 0
@@ -78,7 +77,6 @@ def _problem(
     if previous_hash != link:
         return "it does not follow from the event before it"
     plain = {field: str(value) if isinstance(value, UUID) else value for field, value in facts.items()}
-    expected = event_hash(
-        previous_hash=previous_hash, sequence=sequence, recorded=recorded, body=canonical_body(plain)
-    )
+    plain |= {field: json.loads(facts[field]) for field in ("changes", "detail")}  # jsonb arrives as text here
+    expected = event_hash(previous_hash=previous_hash, sequence=sequence, recorded=recorded, body=canonical_body(plain))
     return "" if expected == stored else "it was edited"

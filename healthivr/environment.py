@@ -75,7 +75,9 @@ def keys(name: str, *, production: bool) -> dict[str, bytes]:
 
 def _key_bytes(name: str, value: str) -> bytes:
     try:
-        key = bytes.fromhex(value) if re.fullmatch(r"[0-9a-fA-F]{64}", value) else base64.b64decode(value, validate=True)
+        key = (
+            bytes.fromhex(value) if re.fullmatch(r"[0-9a-fA-F]{64}", value) else base64.b64decode(value, validate=True)
+        )
     except binascii.Error:
         key = b""
     if len(key) != 32:
@@ -182,5 +184,3 @@ def folder(name: str) -> Path | None:
 def log_level() -> str:
     """Return LOG_LEVEL, one of the levels of Python's logging."""
     return choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
-
-

@@ -4,15 +4,15 @@ import time
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
-from django.conf import settings
 
 from healthivr import environment
 from invitations.delivery import outbox_age

@@ -83,7 +83,7 @@ class PathInfoMiddleware:
 
 def _is_unwanted(character: str) -> bool:
     if character.isascii():
-        return character < " " and character not in "\r\n\t" or character == "\x7f"
+        return (character < " " and character not in "\r\n\t") or character == "\x7f"
     return unicodedata.category(character) in ("Cc", "Cs", "Nd", "No")
 
 

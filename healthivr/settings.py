@@ -104,7 +104,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,
 }
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "relay deliveries": {"task": "invitations.tasks.relay_deliveries", "schedule": timedelta(seconds=5)},
     "relay account mail": {"task": "accounts.tasks.relay_account_mail", "schedule": timedelta(seconds=5)},
     "expire overdue invitations": {"task": "invitations.tasks.expire_overdue", "schedule": timedelta(seconds=60)},
@@ -341,4 +341,3 @@ SPECTACULAR_SETTINGS = {
 
 # --- logs ------------------------------------------------------------------------------------------------------------
 LOGGING = logging_config(environment.log_level())
-

@@ -75,7 +75,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 def server_error(request: HttpRequest) -> HttpResponse:
     """500: without context or database, for either may be what failed. Says the id and nothing else."""
     request_id = getattr(request, "request_id", "")
-    response = render(None, "500.html", {"request_id": request_id}, status=HTTPStatus.INTERNAL_SERVER_ERROR)  # type: ignore[arg-type]
+    response = render(None, "500.html", {"request_id": request_id}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
     response["X-Request-ID"] = request_id
     return response
 

@@ -119,9 +119,7 @@ def open_invitation(*, token: str, at: datetime) -> UserInvitation:
 
 def founds(invitation: UserInvitation) -> bool:
     """Say whether accepting founds an organization, so that the page asks for its name."""
-    return founds_organization(
-        Role(invitation.invitation_type), OrganizationKind(invitation.organization.kind)
-    )
+    return founds_organization(Role(invitation.invitation_type), OrganizationKind(invitation.organization.kind))
 
 
 def practices_to_choose(invitation: UserInvitation, visitor: Visitor) -> list[Organization]:
@@ -253,13 +251,11 @@ def _join(
     )
 
 
-def _new_user(
-    invitation: UserInvitation, *, password: str, first_name: str, last_name: str, at: datetime
-) -> User:
+def _new_user(invitation: UserInvitation, *, password: str, first_name: str, last_name: str, at: datetime) -> User:
     """Build the account of a new person, its password hashed. The mailed link proves the address."""
     user = User(
         pk=new_id(),
-        email=invitation.email,
+        email=invitation.email or "",
         first_name=clean_person_name(first_name, field="first_name"),
         last_name=clean_person_name(last_name, field="last_name"),
         language=invitation.language,
@@ -271,9 +267,7 @@ def _new_user(
     return user
 
 
-def _chosen_practice(
-    invitation: UserInvitation, visitor: Visitor, practice_id: UUID | None
-) -> Organization | None:
+def _chosen_practice(invitation: UserInvitation, visitor: Visitor, practice_id: UUID | None) -> Organization | None:
     if practice_id is None:
         return None
     for practice in practices_to_choose(invitation, visitor):
@@ -332,9 +326,7 @@ def request_new_link(*, token: str, visitor: Visitor, at: datetime) -> None:
     status = invitation.current_status(at=at)
     if status not in (Status.PENDING, Status.EXPIRED):
         _require_acceptable(invitation, at=at)
-    actor = Actor(
-        None, invitation.organization, ip=visitor.ip, request_id=visitor.request_id, system="invitee-request"
-    )
+    actor = Actor(None, invitation.organization, ip=visitor.ip, request_id=visitor.request_id, system="invitee-request")
     with platform("invitee asks for a new link"):
         is_too_old = at - invitation.expires_at > RENEWABLE_FOR
         if is_too_old or not inviter_is_entitled(invitation):

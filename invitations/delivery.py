@@ -227,5 +227,3 @@ def outbox_age(*, at: datetime) -> timedelta:
         )
         oldest: datetime | None = cursor.fetchone()[0]
     return at - oldest if oldest else timedelta(0)
-
-

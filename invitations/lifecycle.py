@@ -64,7 +64,7 @@ def advance(
     ]
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        has_moved = cursor.rowcount == 1
+        has_moved = bool(cursor.rowcount == 1)
     if has_moved:
         for column, value in columns.items():
             setattr(invitation, column, value)

@@ -56,9 +56,7 @@ def compose(delivery: Delivery, *, at: datetime) -> tuple[EmailMessage, str] | N
             return None
         mail = _write_notice(delivery)
         to, message_id = inviter.email, f"{invitation.message_id}.{delivery.purpose}"
-    message = build_message(
-        to=to, subject=mail.subject, text=mail.text, html=mail.html, message_id=message_id, at=at
-    )
+    message = build_message(to=to, subject=mail.subject, text=mail.text, html=mail.html, message_id=message_id, at=at)
     return message, to
 
 

@@ -104,9 +104,7 @@ class UserInvitation(TenantModel):
     token_hash = models.CharField(max_length=64)
     token_nonce = models.CharField(max_length=80)
     expires_at = models.DateTimeField()
-    invited_by = models.ForeignKey(
-        User, models.PROTECT, null=True, related_name="sent_invitations", db_index=False
-    )
+    invited_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="sent_invitations", db_index=False)
     upline = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", db_index=False)
     delivery_channel = models.CharField(max_length=10, choices=Channel, default=Channel.EMAIL)
     delivery_status = models.CharField(max_length=12, choices=DeliveryStatus, default=DeliveryStatus.QUEUED)
@@ -169,7 +167,8 @@ class UserInvitation(TenantModel):
                 name="invitation_accepted_has_time",
             ),
             models.CheckConstraint(
-                condition=Q(accepted_at=None, accepted_by=None) | Q(accepted_at__isnull=False, accepted_by__isnull=False),
+                condition=Q(accepted_at=None, accepted_by=None)
+                | Q(accepted_at__isnull=False, accepted_by__isnull=False),
                 name="invitation_accepted_has_person",
             ),
             models.CheckConstraint(
@@ -282,9 +281,7 @@ class Delivery(OutgoingMail, TenantModel):
         ]
         indexes = [
             models.Index(fields=["invitation", "created_at"], name="delivery_of_invitation"),
-            models.Index(
-                fields=["next_try_at"], condition=Q(status__in=["queued", "sending"]), name="delivery_due"
-            ),
+            models.Index(fields=["next_try_at"], condition=Q(status__in=["queued", "sending"]), name="delivery_due"),
         ]
 
     def __str__(self) -> str:

@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
-from django.db import connection
-
 import structlog
 from django.contrib.auth import get_user_model
+from django.db import connection
 
 from audit import services as audit
 from organizations.models import Membership, Organization, OrganizationSettings
@@ -70,5 +69,3 @@ def count_seats(organization: Organization) -> int:
             [organization.pk, organization.pk, seat_takers(OrganizationKind(organization.kind))],
         )
         return int(cursor.fetchone()[0])
-
-

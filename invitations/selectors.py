@@ -28,7 +28,7 @@ def visible_invitations(*, actor: Actor) -> InvitationQuerySet:
     invitations = UserInvitation.objects.filter(organization=actor.organization)
     if not actor.has(Capability.VIEW_ALL_INVITATIONS):
         invitations = invitations.filter(invited_by=actor.user)
-    return invitations  # type: ignore[return-value]
+    return invitations
 
 
 def invitation_detail(*, actor: Actor, invitation_id: UUID) -> UserInvitation:
@@ -124,9 +124,7 @@ def filtered(invitations: InvitationQuerySet, filters: Filters, *, at: datetime)
 EXPIRING_SOON = timedelta(hours=48)
 
 
-def invitation_page(
-    *, actor: Actor, filters: Filters, cursor: str = "", size: int = 50, at: datetime
-) -> Page:
+def invitation_page(*, actor: Actor, filters: Filters, cursor: str = "", size: int = 50, at: datetime) -> Page:
     """Return one page of the list, newest first, with one query and no count. `cursor` is a neighbour's, opaque.
 
     Raises Malformed (`cursor`) for one that is not ours.
@@ -163,9 +161,7 @@ def _decode(cursor: str) -> tuple[bool, tuple[datetime, UUID] | None]:
     if not cursor:
         return False, None
     try:
-        direction, created_at, pk = (
-            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
-        )
+        direction, created_at, pk = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
         return direction == "n", (datetime.fromisoformat(created_at), UUID(pk))
     except (ValueError, binascii.Error):
         raise Malformed("This page address is damaged. Start again from the first page.", field="cursor") from None
@@ -232,11 +228,6 @@ def _by_day(visible: "QuerySet[UserInvitation]", *, days: int, at: datetime) -> 
 
 def _count_by_day(visible: "QuerySet[UserInvitation]", field: str, since: datetime) -> dict[str, int]:
     rows = (
-        visible.filter(**{f"{field}__gte": since})
-        .values_list(f"{field}__date")
-        .annotate(count=Count("pk"))
-        .order_by()
+        visible.filter(**{f"{field}__gte": since}).values_list(f"{field}__date").annotate(count=Count("pk")).order_by()
     )
     return {day.isoformat(): count for day, count in rows}
-
-

@@ -223,9 +223,7 @@ def update_invitation(
         changes = _changes(invitation, new)
         if not changes:
             return invitation
-        if not advance(
-            invitation, Event.UPDATE, at=at, by_id=actor.user_id, reason=", ".join(sorted(changes)), **new
-        ):
+        if not advance(invitation, Event.UPDATE, at=at, by_id=actor.user_id, reason=", ".join(sorted(changes)), **new):
             _raise_what_is_true(invitation, at=at)
         if needs_new_link:
             _queue(invitation, at=at)
@@ -262,9 +260,9 @@ def _new_link(invitation: UserInvitation, *, at: datetime) -> dict[str, Any]:
 
 
 def _drop_waiting_mail(invitation: UserInvitation, *, at: datetime) -> None:
-    Delivery.objects.filter(
-        invitation=invitation, purpose=Purpose.INVITATION, status__in=WAITING
-    ).update(status=DeliveryStatus.CANCELLED, finished_at=at)
+    Delivery.objects.filter(invitation=invitation, purpose=Purpose.INVITATION, status__in=WAITING).update(
+        status=DeliveryStatus.CANCELLED, finished_at=at
+    )
 
 
 def _period(invitation: UserInvitation) -> timedelta:
@@ -322,9 +320,7 @@ def renew_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> User
             raise DuplicateInvitation(existing.pk if existing else None) from None
 
 
-def _reissue(
-    actor: Actor, invitation: UserInvitation, event: Event, *, action: str, at: datetime
-) -> UserInvitation:
+def _reissue(actor: Actor, invitation: UserInvitation, event: Event, *, action: str, at: datetime) -> UserInvitation:
     if invitation.delivery_status == DeliveryStatus.BOUNCED:
         raise AddressBounced
     changes: dict[str, Any] = {"expires_at": at + _period(invitation), **_new_link(invitation, at=at)}

@@ -1,6 +1,5 @@
 """Django admin for platform administrators. It runs through the platform() door and is audited."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -32,7 +31,7 @@ class PlatformAdminSite(AdminSite):
             request.is_platform_administrator = is_platform_administrator(request.user)  # type: ignore[attr-defined]
         return bool(request.is_platform_administrator)  # type: ignore[attr-defined]
 
-    def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if self.has_permission(request):
                 request.doors.enter_context(platform("django admin"))  # type: ignore[attr-defined]

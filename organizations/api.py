@@ -53,7 +53,7 @@ def _reference(request: Request) -> str:
     header = request.headers.get("X-Organization", "")
     if header:
         return header
-    belongings: list[Any] = organizations_of(request.user)
+    belongings: list[Any] = organizations_of(request.user)  # type: ignore[arg-type]
     if not belongings:
         raise NoMembership
     if len(belongings) > 1:

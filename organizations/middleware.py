@@ -65,7 +65,7 @@ def enter(request: HttpRequest, reference: str) -> None:
         organization = organization_named(reference)
         request.doors.enter_context(tenant(organization))  # type: ignore[attr-defined]
         request.actor = actor_in(  # type: ignore[attr-defined]
-            user=request.user,
+            user=request.user,  # type: ignore[arg-type]  # signed in: checked by whoever calls
             organization=organization,
             ip=request.client_address,  # type: ignore[attr-defined]
             request_id=request.request_id,  # type: ignore[attr-defined]

@@ -1,6 +1,5 @@
 """Organizations, who belongs to them, and their seats and settings."""
 
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -157,5 +156,3 @@ class Membership(TenantModel):
 
     def __str__(self) -> str:
         return f"membership {self.pk}"
-
-

@@ -5,6 +5,8 @@ from enum import StrEnum
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from healthivr.kernel.errors import Text
+
 
 class OrganizationKind(models.TextChoices):
     """What an organization is."""
@@ -58,7 +60,7 @@ INVITATION_TYPES: tuple[Role, ...] = (
 )
 
 #: What the role can see and do, in a sentence for whoever chooses it.
-ROLE_SENTENCES: dict[Role, str] = {
+ROLE_SENTENCES: dict[Role, Text] = {
     Role.ADMIN: _("Runs the platform: every organization, its people and its settings. Sees no clinical data."),
     Role.CHP_ADMIN: _("Runs a community health program and what lies below it. Sees case numbers and states only."),
     Role.MASTER_DISTRIBUTOR: _("Runs a master distributor and invites distributors. Sees no patient data."),
@@ -182,5 +184,3 @@ def founds_organization(invitation_type: Role, sender: OrganizationKind) -> bool
 def can_be_sent_from(invitation_type: Role, sender: OrganizationKind) -> bool:
     """Say whether the type makes sense in an organization of that kind: who joins must belong there."""
     return founds_organization(invitation_type, sender) or HOME[invitation_type] == sender
-
-

@@ -1,6 +1,7 @@
 """Reads: who somebody is where, and who belongs to an organization."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
@@ -12,6 +13,9 @@ from .actor import Actor
 from .models import Membership, Organization, OrganizationClosure, OrganizationSettings
 from .roles import INVITATION_TYPES, Capability, OrganizationKind, Role, can_be_sent_from, may_invite
 from .tenancy import platform
+
+if TYPE_CHECKING:  # a name for the type checker; at run time nothing here knows accounts
+    from accounts.models import User
 
 
 class OrganizationInactive(NotPermitted):
@@ -32,7 +36,7 @@ def organization_named(reference: str) -> Organization:
     return organization
 
 
-def actor_in(*, user: "object", organization: Organization, ip: str, request_id: str) -> Actor:
+def actor_in(*, user: "User", organization: Organization, ip: str, request_id: str) -> Actor:
     """Return who `user` is in `organization`; asked inside its tenant() door.
 
     Members act with their roles. A platform administrator acts inside any organization as administrator. For everybody
@@ -49,7 +53,7 @@ def actor_in(*, user: "object", organization: Organization, ip: str, request_id:
     if not organization.is_active and not is_platform_staff:
         raise OrganizationInactive
     return Actor(
-        user=user,  # type: ignore[arg-type]
+        user=user,
         organization=organization,
         roles=roles,
         is_org_admin=is_org_admin,
@@ -58,7 +62,7 @@ def actor_in(*, user: "object", organization: Organization, ip: str, request_id:
     )
 
 
-def is_platform_administrator(user: "object") -> bool:
+def is_platform_administrator(user: "User") -> bool:
     """Say whether somebody is an administrator of the platform itself."""
     with platform("is this person platform staff"):
         return (
@@ -76,7 +80,7 @@ class Belonging:
     role_label: str
 
 
-def organizations_of(user: "object") -> list[Belonging]:
+def organizations_of(user: "User") -> list[Belonging]:
     """Return the active organizations in which somebody is a member, by name."""
     with platform("my organizations"):
         memberships = list(
@@ -87,9 +91,7 @@ def organizations_of(user: "object") -> list[Belonging]:
         )
     seen: dict[UUID, Belonging] = {}
     for membership in memberships:
-        seen.setdefault(
-            membership.organization_id, Belonging(membership.organization, membership.get_role_display())
-        )
+        seen.setdefault(membership.organization_id, Belonging(membership.organization, membership.get_role_display()))
     return list(seen.values())
 
 
@@ -164,7 +166,7 @@ def organizations_below(*, actor: Actor) -> list[Below]:
         ]
 
 
-def practices_administered_by(user: "object") -> list[Organization]:
+def practices_administered_by(user: "User") -> list[Organization]:
     """Return the active practices that somebody runs: an invited doctor may choose one instead of founding another."""
     with platform("practices somebody runs"):
         return list(

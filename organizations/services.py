@@ -28,9 +28,7 @@ class LastAdministrator(Conflict):
     """An organization always has somebody who runs it."""
 
     code = "last_administrator"
-    message = _(
-        "This person is the only administrator of the organization. Make somebody else an administrator first."
-    )
+    message = _("This person is the only administrator of the organization. Make somebody else an administrator first.")
 
 
 class AlreadyMember(Conflict):
@@ -181,9 +179,7 @@ def _require_another_administrator(membership: Membership) -> None:
         raise LastAdministrator
 
 
-def update_organization(
-    *, actor: Actor, name: str, staff_may_invite: bool, at: datetime
-) -> Organization:
+def update_organization(*, actor: Actor, name: str, staff_may_invite: bool, at: datetime) -> Organization:
     """Change the name of the actor's organization and what its administrators decide."""
     actor.require(Capability.MANAGE_ORGANIZATION)
     with transaction.atomic():

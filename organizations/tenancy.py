@@ -21,9 +21,7 @@ log = structlog.get_logger(__name__)
 PLATFORM_ROLE = "healthivr_platform"
 
 # Never set, and set in an earlier transaction (''), both raise the same DataError, which says what to do.
-CURRENT_ORGANIZATION = (
-    "coalesce(nullif(current_setting('healthivr.organization', true), ''), 'no tenant: use tenant() or platform()')::uuid"
-)
+CURRENT_ORGANIZATION = "coalesce(nullif(current_setting('healthivr.organization', true), ''), 'no tenant: use tenant() or platform()')::uuid"
 
 
 @contextmanager
@@ -82,9 +80,7 @@ class RowLevelSecurity(BaseConstraint):
             f" ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
         )
 
-    def constraint_sql(
-        self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
-    ) -> Any:
+    def constraint_sql(self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None) -> Any:
         """Django wants text for CREATE TABLE; this runs after it instead."""
         assert schema_editor is not None
         schema_editor.deferred_sql.append(self.create_sql(model, schema_editor))
@@ -93,7 +89,7 @@ class RowLevelSecurity(BaseConstraint):
         """Nothing that a form could check."""
 
     def __eq__(self, other: object) -> bool:  # without it makemigrations drops and re-creates the policy for ever
-        return type(self) is type(other) and self.deconstruct() == other.deconstruct()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.deconstruct() == other.deconstruct()
 
     __hash__ = BaseConstraint.__hash__
 
@@ -110,7 +106,7 @@ class SameOrganization(RowLevelSecurity):
     def create_sql(self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None) -> Any:
         assert model is not None and schema_editor is not None
         quote, field = schema_editor.quote_name, model._meta.get_field(self.field)
-        column, target = field.column, field.related_model._meta.db_table  # type: ignore[union-attr]
+        column, target = str(field.column), field.related_model._meta.db_table  # type: ignore[union-attr]
         return (
             f"ALTER TABLE {quote(model._meta.db_table)} ADD CONSTRAINT {quote(self.name)}"
             f" FOREIGN KEY (organization_id, {quote(column)}) REFERENCES {quote(target)} (organization_id, id)"
@@ -133,9 +129,7 @@ class SameOrganization(RowLevelSecurity):
 class TenantModel(models.Model):
     """A table whose rows belong to one organization and are seen through a door only."""
 
-    organization = models.ForeignKey(
-        "organizations.Organization", models.PROTECT, related_name="+", db_index=False
-    )
+    organization = models.ForeignKey("organizations.Organization", models.PROTECT, related_name="+", db_index=False)
 
     class Meta:
         abstract = True

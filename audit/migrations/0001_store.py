@@ -122,9 +122,7 @@ CREATE POLICY platform ON {table} TO healthivr_platform USING (true);
     for table in ("audit_event", "audit_head")
 )
 
-PARTITIONS = "".join(
-    f"SELECT audit_make_partition({year});\n" for year in range(FIRST_YEAR, FIRST_YEAR + YEARS_AHEAD)
-)
+PARTITIONS = "".join(f"SELECT audit_make_partition({year});\n" for year in range(FIRST_YEAR, FIRST_YEAR + YEARS_AHEAD))
 
 UNDO = """
 DROP TABLE audit_event, audit_head;

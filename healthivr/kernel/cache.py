@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 RETRY_AFTER = 5.0  # seconds during which Redis is not asked again, so that an outage does not slow each request
 
 
-class FallbackCache(RedisCache):  # type: ignore[misc]
+class FallbackCache(RedisCache):
     """Django's Redis cache that falls back to a cache in the process: limits then count per process, which is logged,
     instead of failing open or failing every request (security.md 0.8)."""
 

@@ -29,9 +29,7 @@ def normalise_email(typed: str, *, field: str = "email") -> str:
         )
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain or len(address) > MAX_LENGTH:
-        raise Malformed(
-            _("Enter an e-mail address such as name@example.org."), code="email_malformed", field=field
-        )
+        raise Malformed(_("Enter an e-mail address such as name@example.org."), code="email_malformed", field=field)
     if not local.isascii() or not domain.isascii():
         raise Refused(
             _("This address has letters that look like others (%(domain)s). Type it in plain Latin letters.")

@@ -38,5 +38,3 @@ def client_address(request: HttpRequest) -> str:
     if len(hops) < settings.TRUSTED_PROXIES:
         return peer
     return hops[-settings.TRUSTED_PROXIES]
-
-

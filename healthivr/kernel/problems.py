@@ -15,7 +15,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="What to do, in plain English.")
     code = serializers.CharField(help_text="Stable: test for this.")
     request_id = serializers.CharField()
-    errors = serializers.DictField(
+    errors = serializers.DictField(  # type: ignore[assignment]  # the word of RFC 9457 users; DRF has a property so named
         child=serializers.ListField(child=serializers.CharField()), required=False, help_text="Messages a field."
     )
 

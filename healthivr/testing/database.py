@@ -15,8 +15,15 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 from django.test import TransactionTestCase
 
 #: The trail outlives what it describes, and migrations made the rest.
-KEPT = ("django_migrations", "django_content_type", "auth_permission", "audit_head", "organizations_organization",
-        "organizations_organizationclosure", "organizations_organizationsettings")
+KEPT = (
+    "django_migrations",
+    "django_content_type",
+    "auth_permission",
+    "audit_head",
+    "organizations_organization",
+    "organizations_organizationclosure",
+    "organizations_organizationsettings",
+)
 
 
 @contextmanager
@@ -41,7 +48,9 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 @pytest.fixture(scope="session")
 def django_db_setup(
-    request: pytest.FixtureRequest, django_test_environment: None, django_db_blocker: Any,
+    request: pytest.FixtureRequest,
+    django_test_environment: None,
+    django_db_blocker: Any,
     django_db_modify_db_settings: None,
 ) -> Iterator[None]:
     """Create the database as its owner, migrate it, and hand it to the application's role."""

@@ -79,9 +79,7 @@ class InvitationFactory(factory.django.DjangoModelFactory[UserInvitation]):
             created_at=factory.LazyFunction(lambda: timezone.now() - timedelta(days=8)),
             expires_at=factory.LazyFunction(lambda: timezone.now() - timedelta(minutes=1)),
         )
-        expired = factory.Trait(
-            overdue=True, status=Status.EXPIRED, closed_at=factory.LazyFunction(timezone.now)
-        )
+        expired = factory.Trait(overdue=True, status=Status.EXPIRED, closed_at=factory.LazyFunction(timezone.now))
         cancelled = factory.Trait(status=Status.CANCELLED, closed_at=factory.LazyFunction(timezone.now))
         declined = factory.Trait(status=Status.DECLINED, closed_at=factory.LazyFunction(timezone.now))
         sent = factory.Trait(delivery_status="sent", sent_at=factory.LazyFunction(timezone.now), send_count=1)

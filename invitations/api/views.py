@@ -185,9 +185,7 @@ class ResendView(InvitationAPIView):
     )
     def post(self, request: Request, invitation_id: UUID) -> Response:
         """Mail a new link with a full new period; earlier links die."""
-        return self.shown(
-            services.resend_invitation(actor=self.actor, invitation_id=invitation_id, at=timezone.now())
-        )
+        return self.shown(services.resend_invitation(actor=self.actor, invitation_id=invitation_id, at=timezone.now()))
 
 
 class RenewView(InvitationAPIView):
@@ -229,15 +227,13 @@ class LinkAPIView(APIView):
 def visitor(request: HttpRequest) -> acceptance.Visitor:
     """Return who holds the link."""
     user = request.user if request.user.is_authenticated else None
-    return acceptance.Visitor(user, request.client_address, request.request_id)  # type: ignore[attr-defined, arg-type]
+    return acceptance.Visitor(user, request.client_address, request.request_id)  # type: ignore[attr-defined]
 
 
 class ValidateView(LinkAPIView):
     """Whether a link works."""
 
-    @extend_schema(
-        operation_id="invitations_validate", auth=[], responses={200: OpenInvitationSerializer, **LINK}
-    )
+    @extend_schema(operation_id="invitations_validate", auth=[], responses={200: OpenInvitationSerializer, **LINK})
     def get(self, request: Request, token: str) -> Response:
         """Say what a link is for. Changes nothing, however often it is called."""
         invitation = acceptance.open_invitation(token=token, at=timezone.now())
