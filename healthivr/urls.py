@@ -1,13 +1,21 @@
 """Every address of healthivr. The organization is in the URL: two tabs on two clinics never share a hidden switch."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from healthivr import health
+from healthivr import development, health
+from invitations.urls import overview_page
+from organizations.urls import urlpatterns as organization_pages
+from organizations.views import home
 
 urlpatterns = [
+    path("", home, name="home"),
+    path("", include("accounts.urls")),
+    path("", include("invitations.urls")),
+    path("o/<slug:organization>/", include(([overview_page, *organization_pages], "organizations"))),
     path("healthz/", health.healthz, name="healthz"),
     path("readyz/", health.readyz, name="readyz"),
     path("api/v1/invitations/", include("invitations.api.urls")),
@@ -15,6 +23,13 @@ urlpatterns = [
     path("api/v1/docs/", login_not_required(SpectacularSwaggerView.as_view(url_name="schema")), name="docs"),
     path("admin/", admin.site.urls),
 ]
+
+if settings.ENVIRONMENT == "development" and settings.MAIL_FOLDER:
+    urlpatterns += [
+        path("dev/mail/", development.mail_list, name="development_mail_list"),
+        path("dev/mail/<str:name>/", development.mail, name="development_mail"),
+        path("dev/mail/<str:name>/html/", development.mail_html, name="development_mail_html"),
+    ]
 
 handler400 = "healthivr.views.bad_request"
 handler403 = "healthivr.views.not_permitted"

@@ -1,0 +1,131 @@
+"""What the pages of accounts ask for. Forms parse; services decide."""
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from organizations.forms import ServiceForm
+
+#: What most people here choose from, in words that they use.
+COMMON_ZONES = (
+    ("America/New_York", _("Eastern time (New York)")),
+    ("America/Chicago", _("Central time (Chicago)")),
+    ("America/Denver", _("Mountain time (Denver)")),
+    ("America/Phoenix", _("Arizona (Phoenix)")),
+    ("America/Los_Angeles", _("Pacific time (Los Angeles)")),
+    ("America/Anchorage", _("Alaska (Anchorage)")),
+    ("Pacific/Honolulu", _("Hawaii (Honolulu)")),
+    ("America/Puerto_Rico", _("Puerto Rico (San Juan)")),
+    ("Pacific/Guam", _("Guam")),
+)
+
+
+def zone_choices() -> list[tuple[Any, list[tuple[str, Any]]]]:
+    """Return the time zones in two groups: those of the United States first."""
+    common = [name for name, _label in COMMON_ZONES]
+    others = [(name, name.replace("_", " ")) for name in sorted(available_timezones() - set(common)) if "/" in name]
+    return [(_("United States"), list(COMMON_ZONES)), (_("All others"), [*others, ("UTC", "UTC")])]
+
+
+def email_field(**kwargs: Any) -> forms.CharField:
+    """Return a field for an address. Only parsed here: what an address may be is the kernel's to say."""
+    return forms.CharField(
+        label=kwargs.pop("label", _("E-mail address")),
+        max_length=254,
+        error_messages={"required": _("Enter an e-mail address."), "max_length": _("This address is too long.")},
+        widget=forms.EmailInput(attrs={"autocomplete": kwargs.pop("autocomplete", "email"), "spellcheck": "false"}),
+        **kwargs,
+    )
+
+
+def name_field(label: Any, autocomplete: str, missing: Any, **kwargs: Any) -> forms.CharField:
+    """Return a field for a part of a person's name."""
+    return forms.CharField(
+        label=label,
+        max_length=100,
+        error_messages={"required": missing},
+        widget=forms.TextInput(attrs={"autocomplete": autocomplete, "spellcheck": "false"}),
+        **kwargs,
+    )
+
+
+def first_name_field(**kwargs: Any) -> forms.CharField:
+    return name_field(_("First name"), "given-name", _("Enter a first name."), **kwargs)
+
+
+def last_name_field(**kwargs: Any) -> forms.CharField:
+    return name_field(_("Last name"), "family-name", _("Enter a last name."), **kwargs)
+
+
+def new_password_field(**kwargs: Any) -> forms.CharField:
+    """Return a field for a new password, typed once: it can be shown, which finds more mistakes than typing it twice."""
+    return forms.CharField(
+        label=kwargs.pop("label", _("Password")),
+        strip=False,
+        error_messages={"required": _("Choose a password.")},
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        **kwargs,
+    )
+
+
+def present_password_field(label: Any, **kwargs: Any) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        strip=False,
+        error_messages={"required": _("Enter your password.")},
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        **kwargs,
+    )
+
+
+class SetUpForm(ServiceForm):
+    """The first person of an empty installation."""
+
+    first_name = first_name_field()
+    last_name = last_name_field()
+    email = email_field(
+        help_text=_("You sign in with it. Notices about your invitations go there."), autocomplete="username"
+    )
+    password = new_password_field()
+
+
+class SignInForm(ServiceForm):
+    """An address and a password."""
+
+    email = email_field(autocomplete="username")
+    password = present_password_field(_("Password"))
+
+
+class PasswordResetForm(ServiceForm):
+    """Whose password is forgotten."""
+
+    email = email_field(autocomplete="username")
+
+
+class NewPasswordForm(ServiceForm):
+    """A new password, by a mailed link."""
+
+    password = new_password_field(label=_("New password"))
+
+
+class ProfileForm(ServiceForm):
+    """What a person decides about themselves."""
+
+    first_name = first_name_field()
+    last_name = last_name_field()
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"), choices=zone_choices, help_text=_("All times are shown in it, with its name.")
+    )
+    language = forms.ChoiceField(
+        label=_("Language"), choices=settings.LANGUAGES, help_text=_("Of the mails that you get.")
+    )
+
+
+class ChangePasswordForm(ServiceForm):
+    """A new password, by somebody who knows the present one."""
+
+    current_password = present_password_field(_("Current password"))
+    password = new_password_field(label=_("New password"))

@@ -1,0 +1,227 @@
+"""What the pages of invitations ask for. Forms parse; services decide."""
+
+from collections.abc import Iterable
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.forms import email_field, first_name_field, last_name_field, new_password_field
+from organizations.forms import OptionCards, ServiceForm
+from organizations.models import Organization
+from organizations.roles import INVITATION_TYPES, ROLE_SENTENCES, OrganizationKind, Role, can_be_sent_from
+
+from .acceptance import DECLINE_REASONS
+from .models import StatusWord
+from .selectors import PAGE_SIZES, Filters
+
+LIVES = (
+    ("24", _("24 hours")),
+    ("48", _("48 hours")),
+    ("72", _("3 days")),
+    ("168", _("7 days")),
+    ("336", _("14 days")),
+    ("720", _("30 days")),
+)
+NEW_PRACTICE = "new"
+
+
+# --- the list --------------------------------------------------------------------------------------------------------
+class FilterForm(forms.Form):
+    """What the list shows. Lives in the address, so that a view can be kept and passed on."""
+
+    text = forms.CharField(
+        label=_("E-mail begins with"),
+        required=False,
+        max_length=254,
+        widget=forms.TextInput(attrs={"type": "search", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    status = forms.ChoiceField(
+        label=_("Status"), required=False, choices=[("", _("Any status")), *StatusWord.choices]
+    )
+    invitation_type = forms.ChoiceField(label=_("Role"), required=False)
+    since = forms.DateField(label=_("Created from"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(label=_("Created to"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    attention = forms.CharField(required=False, max_length=20, widget=forms.HiddenInput)
+    size = forms.TypedChoiceField(
+        required=False, coerce=int, choices=[(n, n) for n in PAGE_SIZES], empty_value=50, widget=forms.HiddenInput
+    )
+
+    def __init__(self, *args: Any, kind: OrganizationKind, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        roles = [role for role in INVITATION_TYPES if can_be_sent_from(role, kind)]
+        self.fields["invitation_type"].choices = [  # type: ignore[attr-defined]
+            ("", _("Any role")),
+            *((role.value, role.label) for role in roles),
+        ]
+
+    def filters(self) -> Filters:
+        """Return the filters; what is not valid filters nothing, and the form says so."""
+        given = self.cleaned_data
+        return Filters(
+            status=given.get("status", ""),
+            invitation_type=given.get("invitation_type", ""),
+            text=given.get("text", ""),
+            since=_midnight(given.get("since")),
+            until=_midnight(given.get("until"), days=1),
+            attention=given.get("attention", ""),
+        )
+
+
+def _midnight(day: Any, *, days: int = 0) -> datetime | None:
+    return timezone.make_aware(datetime.combine(day, time.min)) + timedelta(days=days) if day else None
+
+
+# --- staff -----------------------------------------------------------------------------------------------------------
+def _role_field(roles: Iterable[Role]) -> forms.ChoiceField:
+    """Return a choice of roles, each with a sentence of what it can see."""
+    roles = list(roles)
+    return forms.ChoiceField(
+        label=_("Role"),
+        choices=[(role.value, role.label) for role in roles],
+        initial=roles[0].value if len(roles) == 1 else None,
+        error_messages={"required": _("Choose a role.")},
+        widget=OptionCards(sentences={role.value: ROLE_SENTENCES[role] for role in roles}),
+    )
+
+
+class ContentForm(ServiceForm):
+    """What an invitation says."""
+
+    first_name = first_name_field(required=False)
+    last_name = last_name_field(required=False)
+    language = forms.ChoiceField(
+        label=_("Language of the e-mail"), choices=settings.LANGUAGES, required=False, initial="en"
+    )
+    message = forms.CharField(
+        label=_("Note"),
+        help_text=_("Stands in the e-mail as you write it. No patient information: others may read e-mail."),
+        required=False,
+        max_length=1000,
+        error_messages={"max_length": _("Keep the note under 1,000 characters.")},
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def clean_language(self) -> str:
+        return self.cleaned_data["language"] or "en"
+
+
+class NewInvitationForm(ContentForm):
+    """Whom to invite, as what, until when, and what the mail says."""
+
+    email = email_field(
+        help_text=_("The invitation goes to this address, and only its owner can accept it."), autocomplete="off"
+    )
+    expires_in_hours = forms.TypedChoiceField(label=_("The link works for"), required=False, coerce=int, empty_value=None)
+    field_order = ["invitation_type", "email", "first_name", "last_name", "expires_in_hours", "language", "message"]
+
+    def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["invitation_type"] = _role_field(roles)
+        usual = _("As usual: %(days)d days, for administrators 48 hours") % {
+            "days": settings.INVITATION_TOKEN_EXPIRE_DAYS
+        }
+        self.fields["expires_in_hours"].choices = [("", usual), *LIVES]  # type: ignore[attr-defined]
+        self.order_fields(self.field_order)
+
+    def typed(self) -> dict[str, Any]:
+        """Return what can be shown of a form that is not finished."""
+        self.is_valid()
+        return self.cleaned_data
+
+
+class EditInvitationForm(ContentForm):
+    """What can be changed of an open invitation."""
+
+    expires_in_hours = forms.TypedChoiceField(
+        label=_("From now, the link works for"), required=False, coerce=int, empty_value=None
+    )
+    field_order = ["invitation_type", "first_name", "last_name", "expires_in_hours", "language", "message"]
+
+    def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["invitation_type"] = _role_field(roles)
+        self.fields["expires_in_hours"].choices = [("", _("As it is now")), *LIVES]  # type: ignore[attr-defined]
+        self.order_fields(self.field_order)
+
+
+class CancelForm(ServiceForm):
+    """Why an invitation is cancelled."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("Stands in the timeline and in the audit trail; the invited person does not see it."),
+        required=False,
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+
+class CorrectAddressForm(ServiceForm):
+    """The right address."""
+
+    email = email_field(label=_("The right e-mail address"), autocomplete="off")
+
+
+# --- invitees --------------------------------------------------------------------------------------------------------
+class AcceptForm(ServiceForm):
+    """What accepting asks for: of a new person a name and a password, of a founder the organization's name."""
+
+    def __init__(
+        self,
+        *args: Any,
+        is_new_person: bool,
+        organization_label: Any = "",
+        practices: Iterable[Organization] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        practices = list(practices)
+        if practices:
+            self.fields["practice_id"] = forms.ChoiceField(
+                label=_("Which practice?"),
+                choices=[*((str(p.pk), p.name) for p in practices), (NEW_PRACTICE, _("A new practice"))],
+                error_messages={"required": _("Choose a practice, or a new one.")},
+                widget=OptionCards(
+                    sentences={
+                        **{str(p.pk): _("You administer it already.") for p in practices},
+                        NEW_PRACTICE: _("You name it below, and administer it."),
+                    }
+                ),
+            )
+        if organization_label:
+            self.fields["organization_name"] = forms.CharField(
+                label=organization_label,
+                help_text=_("As people know it. You administer it, and can change the name later."),
+                required=not practices,
+                max_length=120,
+                error_messages={"required": _("Enter the name of your organization.")},
+                widget=forms.TextInput(attrs={"autocomplete": "organization"}),
+            )
+        if is_new_person:
+            self.fields["first_name"] = first_name_field()
+            self.fields["last_name"] = last_name_field()
+            self.fields["password"] = new_password_field()
+
+    def clean_practice_id(self) -> str | None:
+        chosen: str = self.cleaned_data["practice_id"]
+        return None if chosen == NEW_PRACTICE else chosen
+
+
+class DeclineForm(ServiceForm):
+    """Why somebody declines."""
+
+    reason = forms.ChoiceField(
+        label=_("Why?"),
+        choices=list(DECLINE_REASONS.items()),
+        error_messages={"required": _("Choose a reason.")},
+        widget=OptionCards(
+            sentences={
+                "not_me": _("The mail reached the wrong person, or you have nothing to do with the organization."),
+                "not_wanted": _("It is meant for you, and you would rather not."),
+            }
+        ),
+    )

@@ -1,0 +1,35 @@
+"""The first page of an organization: what needs attention, then numbers."""
+
+from datetime import date
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from invitations import selectors
+from organizations.roles import Capability
+from organizations.views import TenantRequest
+
+DAYS = 30
+
+
+@require_GET
+def overview(request: TenantRequest, organization: str) -> HttpResponse:
+    """What needs attention first; for those who see no invitations, where to go instead."""
+    context: dict[str, Any] = {"may_invite": request.actor.has(Capability.INVITE), "days": DAYS}
+    if request.actor.has(Capability.VIEW_INVITATIONS):
+        numbers = selectors.overview(actor=request.actor, days=DAYS, at=timezone.now())
+        by_day = numbers.sent_and_accepted_by_day
+        context |= {
+            "numbers": numbers,
+            "by_day": [(date.fromisoformat(day), sent, accepted) for day, sent, accepted in reversed(by_day)],
+            "chart": {
+                "days": [day for day, _sent, _accepted in by_day],
+                "sent": [sent for _day, sent, _accepted in by_day],
+                "accepted": [accepted for _day, _sent, accepted in by_day],
+            },
+            "has_chart": any(sent or accepted for _day, sent, accepted in by_day),
+        }
+    return render(request, "invitations/overview.html", context)

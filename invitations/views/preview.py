@@ -1,0 +1,57 @@
+"""The live preview of a mail: exactly what leaves, before it leaves."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from accounts.views import mail_frame
+from invitations.forms import NewInvitationForm
+from invitations.messages import write_invitation
+from invitations.models import UserInvitation
+from invitations.services import SHORT_LIFE_HOURS, SHORT_LIVED
+from invitations.tokens import LINK_PATH
+from organizations.actor import Actor
+from organizations.roles import Capability, Role
+from organizations.selectors import invitable_types
+from organizations.views import TenantRequest
+
+#: Stands where the link will be; it opens nothing.
+NO_LINK = f"{LINK_PATH}made-when-it-is-sent/"
+
+
+@require_POST
+def preview(request: TenantRequest, organization: str) -> HttpResponse:
+    """Show the mail of a form that may not be finished: for htmx its head, text and a fresh frame; sent into that frame,
+    the HTML as the mailbox gets it."""
+    actor = request.actor
+    actor.require(Capability.INVITE)
+    roles = invitable_types(actor=actor)
+    typed = NewInvitationForm(request.POST, roles=roles).typed()
+    invitation = _unsaved(actor, typed, roles)
+    mail = write_invitation(invitation, url=settings.BASE_URL + NO_LINK)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return mail_frame(mail.html)
+    context = {"mail": mail, "to": typed.get("email", ""), "sender": settings.DEFAULT_FROM_EMAIL}
+    return render(request, "invitations/_preview.html", context)
+
+
+def _unsaved(actor: Actor, typed: dict[str, Any], roles: list[Role]) -> UserInvitation:
+    """Return the invitation that the form describes so far; nothing is stored."""
+    role = Role(typed["invitation_type"]) if typed.get("invitation_type") else roles[0]
+    usual = SHORT_LIFE_HOURS if role in SHORT_LIVED else 24 * settings.INVITATION_TOKEN_EXPIRE_DAYS
+    return UserInvitation(
+        organization=actor.organization,
+        invited_by=actor.user,
+        invitation_type=role.value,
+        email=typed.get("email"),
+        first_name=typed.get("first_name", ""),
+        last_name=typed.get("last_name", ""),
+        message=typed.get("message", ""),
+        language=typed.get("language") or "en",
+        expires_at=timezone.now() + timedelta(hours=typed.get("expires_in_hours") or usual),
+    )

@@ -1,0 +1,293 @@
+"""Staff's pages of invitations: the list, one of them, and every act on it. Each parses, calls one service, renders."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.outbox import WAITING
+from healthivr.kernel.errors import Conflict, DomainError, NotPermitted
+from invitations import selectors, services
+from invitations.errors import DuplicateInvitation
+from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm, FilterForm, NewInvitationForm
+from invitations.models import StatusWord, UserInvitation
+from invitations.states import TRANSITIONS, Event
+from organizations.roles import Capability, OrganizationKind, Role
+from organizations.selectors import invitable_types
+from organizations.views import TenantRequest
+
+from .story import story
+
+get_or_post = require_http_methods(["GET", "HEAD", "POST"])
+
+
+# --- the list --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Row:
+    """One row of the list."""
+
+    invitation: UserInvitation
+    word: StatusWord
+    since: datetime
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Where the pager leads."""
+
+    newer: str
+    older: str
+    sizes: list[tuple[int, str]]
+
+
+@require_GET
+def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
+    """The invitations, newest first, as the address filters them."""
+    at = timezone.now()
+    form = FilterForm(request.GET, kind=OrganizationKind(request.actor.organization.kind))
+    form.is_valid()
+    size = form.cleaned_data.get("size", 50)
+    page = selectors.invitation_page(
+        actor=request.actor,
+        filters=form.filters(),
+        cursor=request.GET.get("cursor", ""),
+        size=size,
+        at=at,
+    )
+    context = {
+        "form": form,
+        "rows": [_row(invitation, at=at) for invitation in page.items],
+        "page": Neighbours(
+            newer=_address(request, cursor=page.newer) if page.newer else "",
+            older=_address(request, cursor=page.older) if page.older else "",
+            sizes=[(n, "" if n == size else _address(request, size=str(n), cursor="")) for n in selectors.PAGE_SIZES],
+        ),
+        "active": _active_filters(request, form),
+        "may_invite": request.actor.has(Capability.INVITE),
+    }
+    is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
+    response = render(request, "invitations/_list.html" if is_part else "invitations/list.html", context)
+    response["Vary"] = "HX-Request"
+    return response
+
+
+def _row(invitation: UserInvitation, *, at: datetime) -> Row:
+    since = invitation.closed_at or invitation.sent_at or invitation.created_at
+    return Row(invitation, invitation.status_word(at=at), since, invitation.is_open(at=at))
+
+
+def _address(request: HttpRequest, **changes: str) -> str:
+    """Return the present address with some parameters changed; an empty value leaves the parameter out."""
+    parameters = QueryDict(mutable=True)
+    for name, value in {**request.GET.dict(), **changes}.items():
+        if value:
+            parameters[name] = str(value)
+    return f"{request.path}?{parameters.urlencode()}" if parameters else request.path
+
+
+def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, str]]:
+    """Return each filter in words, with the address of the list without it."""
+    active = []
+    for field in form.visible_fields():
+        value = form.cleaned_data.get(field.name)
+        if value:
+            choices = dict(getattr(field.field, "choices", ()))
+            text = f"{field.label}: {choices.get(value, request.GET.get(field.name))}"
+            active.append((text, _address(request, **{field.name: "", "cursor": ""})))
+    if attention := form.cleaned_data.get("attention"):
+        words = {"expiring": _("Expires within 48 hours"), "open": _("Open"), "accepted": _("Accepted in 30 days")}
+        active.append((words.get(attention, attention), _address(request, attention="", cursor="")))
+    return active
+
+
+# --- one invitation --------------------------------------------------------------------------------------------------
+@require_GET
+def detail(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
+    """One invitation: where it stands, what happened, and what may be done."""
+    invitation, may_manage = _visible(request, invitation_id)
+    return render(request, "invitations/detail.html", _standing(invitation, may_manage=may_manage, at=timezone.now()))
+
+
+@require_GET
+def standing(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
+    """The part of the page that changes while a mail is on its way. Answers 204 while it is as the page shows it."""
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("invitations:detail", organization, invitation_id)
+    invitation, may_manage = _visible(request, invitation_id)
+    context = _standing(invitation, may_manage=may_manage, at=timezone.now())
+    if request.GET.get("seen") == context["seen"]:
+        return HttpResponse(status=204)
+    return render(request, "invitations/_standing.html", context | {"is_live": True})
+
+
+def _visible(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitation, bool]:
+    """Return an invitation that the actor may see, and whether they may act on it."""
+    try:
+        return selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id), True
+    except NotPermitted:
+        return selectors.invitation_detail(actor=request.actor, invitation_id=invitation_id), False
+
+
+def _standing(invitation: UserInvitation, *, may_manage: bool, at: datetime) -> dict[str, object]:
+    status = invitation.current_status(at=at)
+    can = {event.value for event in Event if (status, event) in TRANSITIONS} if may_manage else set()
+    lines = story(invitation, selectors.timeline(invitation), at=at)
+    is_on_its_way = invitation.is_open(at=at) and invitation.delivery_status in WAITING
+    return {
+        "invitation": invitation,
+        "name": f"{invitation.first_name} {invitation.last_name}".strip() or invitation.email,
+        "role": Role(invitation.invitation_type),
+        "word": invitation.status_word(at=at),
+        "language_name": dict(settings.LANGUAGES).get(invitation.language, invitation.language),
+        "can": can,
+        "lines": lines,
+        "is_open": invitation.is_open(at=at),
+        "is_on_its_way": is_on_its_way,
+        "pause": "2s" if (at - invitation.updated_at).total_seconds() < 60 else "15s",
+        "seen": f"{invitation.delivery_status}-{invitation.status}-{len(lines)}",
+    }
+
+
+# --- new -------------------------------------------------------------------------------------------------------------
+@get_or_post
+def create(request: TenantRequest, organization: str) -> HttpResponse:
+    """Invite somebody."""
+    actor = request.actor
+    actor.require(Capability.INVITE)
+    roles = invitable_types(actor=actor)
+    form = NewInvitationForm(request.POST or None, roles=roles)
+    existing = ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            invitation = services.create_invitation(actor=actor, at=timezone.now(), **form.cleaned_data)
+        except DomainError as error:
+            form.refuse(error)
+            if isinstance(error, DuplicateInvitation):
+                existing = str(error.extra.get("existing", ""))
+        else:
+            _say(request, _("The invitation to {email} is made, and its e-mail is on its way."), invitation)
+            return redirect("invitations:detail", organization, invitation.pk)
+    return render(
+        request,
+        "invitations/create.html",
+        {"form": form, "roles": roles, "existing": existing},
+        status=422 if form.errors else 200,
+    )
+
+
+def _say(request: HttpRequest, text: str, invitation: UserInvitation) -> None:
+    messages.success(request, format_html(text, email=invitation.email))
+
+
+# --- acts ------------------------------------------------------------------------------------------------------------
+@require_POST
+def resend(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
+    """Mail a new link."""
+    return _send_again(request, invitation_id, renews=False)
+
+
+@require_POST
+def renew(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
+    """Open an expired invitation again."""
+    return _send_again(request, invitation_id, renews=True)
+
+
+def _send_again(request: TenantRequest, invitation_id: UUID, *, renews: bool) -> HttpResponse:
+    act = services.renew_invitation if renews else services.resend_invitation
+    try:
+        invitation = act(actor=request.actor, invitation_id=invitation_id, at=timezone.now())
+    except Conflict as error:  # the rest (no such invitation, no right) is a page of its own
+        messages.error(request, str(error.message))
+    else:
+        _say(request, _("A new link is on its way to {email}. Earlier links do not work any more."), invitation)
+    return redirect("invitations:detail", request.actor.organization.slug, invitation_id)
+
+
+@get_or_post
+def cancel(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
+    """Ask, then cancel an invitation."""
+    invitation = selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id)
+    form = CancelForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.cancel_invitation(
+                actor=request.actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
+            )
+        except DomainError as error:
+            form.refuse(error)
+        else:
+            _say(request, _("The invitation to {email} is cancelled. Its link does not work any more."), invitation)
+            return redirect("invitations:detail", organization, invitation_id)
+    return render(
+        request,
+        "invitations/cancel.html",
+        {"form": form, "invitation": invitation},
+        status=422 if form.errors else 200,
+    )
+
+
+@get_or_post
+def edit(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
+    """Change what an open invitation says."""
+    actor = request.actor
+    invitation = selectors.invitation_to_manage(actor=actor, invitation_id=invitation_id)
+    present = Role(invitation.invitation_type)
+    roles = invitable_types(actor=actor)
+    form = EditInvitationForm(
+        request.POST or None,
+        roles=roles if present in roles else [present, *roles],
+        initial={
+            field: getattr(invitation, field)
+            for field in ("invitation_type", "first_name", "last_name", "language", "message")
+        },
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            changed = services.update_invitation(
+                actor=actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
+            )
+        except DomainError as error:
+            form.refuse(error)
+        else:
+            if changed.token_nonce != invitation.token_nonce:
+                text = _("Saved. A new link is on its way to {email}; earlier links do not work any more.")
+            else:
+                text = _("Saved. The link that {email} has still works; no new e-mail was sent.")
+            _say(request, text, changed)
+            return redirect("invitations:detail", organization, invitation_id)
+    return render(
+        request, "invitations/edit.html", {"form": form, "invitation": invitation}, status=422 if form.errors else 200
+    )
+
+
+@get_or_post
+def correct_address(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
+    """Cancel an invitation and send it to another address."""
+    invitation = selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id)
+    form = CorrectAddressForm(request.POST or None, initial={"email": invitation.email})
+    if request.method == "POST" and form.is_valid():
+        try:
+            new = services.correct_address(
+                actor=request.actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
+            )
+        except DomainError as error:
+            form.refuse(error)
+        else:
+            _say(request, _("A new invitation is on its way to {email}. The old one is cancelled."), new)
+            return redirect("invitations:detail", organization, new.pk)
+    return render(
+        request,
+        "invitations/correct_address.html",
+        {"form": form, "invitation": invitation},
+        status=422 if form.errors else 200,
+    )
+

@@ -1,0 +1,148 @@
+"""The timeline in words: what each entry of an invitation's story looks like, and what to do next."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.outbox import DeliveryStatus
+from invitations.acceptance import DECLINE_REASONS
+from invitations.models import Delivery, UserInvitation
+from invitations.selectors import TimelineItem
+from invitations.states import Event
+from organizations.roles import Role
+
+Words = str | Promise
+
+#: Icon, tone and words of each lifecycle event.
+EVENTS: dict[str, tuple[str, str, Words]] = {
+    "created": ("plus-lg", "neutral", gettext_lazy("Created")),
+    Event.ACCEPT: ("check-lg", "success", gettext_lazy("Accepted")),
+    Event.DECLINE: ("x-lg", "neutral", gettext_lazy("Declined")),
+    Event.CANCEL: ("slash-circle", "neutral", gettext_lazy("Cancelled")),
+    Event.EXPIRE: ("clock-history", "warning", gettext_lazy("Expired")),
+    Event.RENEW: ("arrow-repeat", "progress", gettext_lazy("Renewed, with a new link")),
+    Event.RESEND: ("arrow-repeat", "progress", gettext_lazy("Sent again, with a new link")),
+    Event.UPDATE: ("pencil", "neutral", gettext_lazy("Changed")),
+}
+#: Icon, tone and words of each state of a delivery.
+DELIVERIES: dict[str, tuple[str, str, Words]] = {
+    DeliveryStatus.QUEUED: ("hourglass-split", "neutral", gettext_lazy("Waiting to be sent")),
+    DeliveryStatus.SENDING: ("send", "progress", gettext_lazy("Being sent")),
+    DeliveryStatus.SENT: ("send-check", "progress", gettext_lazy("Sent: the mail server took it")),
+    DeliveryStatus.DEFERRED: ("hourglass-split", "warning", gettext_lazy("Delayed by the mail server")),
+    DeliveryStatus.DELIVERED: ("envelope-check", "progress", gettext_lazy("Delivered to the mailbox")),
+    DeliveryStatus.BOUNCED: ("exclamation-octagon-fill", "danger", gettext_lazy("Bounced")),
+    DeliveryStatus.REJECTED: ("exclamation-octagon-fill", "danger", gettext_lazy("Not sent: the address is blocked")),
+    DeliveryStatus.FAILED: ("exclamation-triangle-fill", "warning", gettext_lazy("Could not be sent")),
+    DeliveryStatus.COMPLAINED: ("flag-fill", "danger", gettext_lazy("Reported as spam by the recipient")),
+    DeliveryStatus.CANCELLED: ("slash-circle", "neutral", gettext_lazy("Not sent any more: a newer link replaced it")),
+    DeliveryStatus.DISABLED: ("plug", "warning", gettext_lazy("Not sent: no mail server is set up")),
+    DeliveryStatus.UNKNOWN: ("question-circle", "neutral", gettext_lazy("No receipt")),
+}
+#: What a mail server's answer means (RFC 3463), most telling part first.
+REASONS: tuple[tuple[str, Words], ...] = (
+    (r"\b5\.1\.[126]\b|no such|user unknown|does not exist|no mailbox", gettext_lazy("The mailbox does not exist.")),
+    (r"\b[45]\.2\.2\b|\b[45]52\b|full|quota", gettext_lazy("The mailbox is full.")),
+    (r"\b5\.2\.1\b|disabled|inactive", gettext_lazy("The mailbox is switched off.")),
+    (r"\b[45]\.7\.\d|spam|policy|blocked|denied", gettext_lazy("The mail server refuses mail from us.")),
+    (r"\b5\.1\.10\b|domain", gettext_lazy("The part behind the @ does not receive mail.")),
+    (r"not reachable|closed the connection|time", gettext_lazy("The mail server could not be reached.")),
+    (r"^4\d\d", gettext_lazy("The mail server asked to try again later.")),
+    (r"^5\d\d", gettext_lazy("The mail server refused the mail.")),
+)
+FIELDS: dict[str, Words] = {
+    "invitation_type": gettext_lazy("role"),
+    "expires_at": gettext_lazy("end"),
+    "first_name": gettext_lazy("first name"),
+    "last_name": gettext_lazy("last name"),
+    "message": gettext_lazy("note"),
+    "language": gettext_lazy("language"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the timeline as the page shows it."""
+
+    icon: str
+    tone: str
+    title: str
+    at: datetime | None = None
+    by: str = ""
+    detail: str = ""
+    technical: str = ""
+    next: str = ""
+
+
+def reason_in_words(answer: str) -> str:
+    """Return what a mail server's answer means, in a sentence."""
+    for pattern, words in REASONS:
+        if re.search(pattern, answer, re.IGNORECASE):
+            return str(words)
+    return ""
+
+
+def story(invitation: UserInvitation, items: list[TimelineItem], *, at: datetime) -> list[Line]:
+    """Return the lines of a timeline, and as the last one what lies ahead."""
+    lines = [_delivery(item.delivery, at=at) if item.delivery else _event(invitation, item) for item in items]
+    if invitation.is_open(at=at):
+        lines.append(Line("clock", "future", _("The link stops working"), invitation.expires_at))
+    return lines
+
+
+def _event(invitation: UserInvitation, item: TimelineItem) -> Line:
+    icon, tone, words = EVENTS[item.kind]
+    if item.history is None:
+        role = Role(invitation.invitation_type).label
+        by = invitation.invited_by.get_full_name() if invitation.invited_by else ""
+        detail = _("Role: %(role)s") % {"role": role}
+        return Line(icon, tone, str(words), item.at, by, detail)
+    return Line(icon, tone, str(words), item.at, _who(item), _detail(item.kind, item.history.reason))
+
+
+def _who(item: TimelineItem) -> str:
+    assert item.history is not None
+    if item.history.by:
+        return str(item.history.by.get_full_name())
+    return _("the invited person") if item.kind == Event.DECLINE else ""
+
+
+def _detail(kind: str, reason: str) -> str:
+    if kind == Event.DECLINE:
+        return str(DECLINE_REASONS.get(reason, reason))
+    if kind == Event.UPDATE:
+        return ", ".join(str(FIELDS.get(name, name)) for name in reason.split(", "))
+    return reason
+
+
+def _delivery(delivery: Delivery, *, at: datetime) -> Line:
+    icon, tone, words = DELIVERIES[delivery.status]
+    is_retry = delivery.status == DeliveryStatus.QUEUED and delivery.attempt > 1
+    if is_retry:
+        return Line(icon, "future", _("We try again"), delivery.next_try_at)
+    return Line(
+        icon,
+        tone,
+        str(words),
+        delivery.finished_at or delivery.created_at,
+        detail=reason_in_words(delivery.reason),
+        technical=delivery.reason,
+        next=_next_step(delivery),
+    )
+
+
+def _next_step(delivery: Delivery) -> str:
+    """Say what a person can do about a delivery that went wrong."""
+    if delivery.status == DeliveryStatus.BOUNCED:
+        return _("Ask for the right address, then choose “Correct the address”.")
+    if delivery.status == DeliveryStatus.REJECTED:
+        return _("Ask for another address of this person, then choose “Correct the address”.")
+    if delivery.status == DeliveryStatus.COMPLAINED:
+        return _("Talk to the person before you write again.")
+    if delivery.status == DeliveryStatus.DISABLED:
+        return _("Tell the people who run healthivr that mail is not set up. Then send the invitation again.")
+    return ""

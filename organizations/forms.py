@@ -1,0 +1,60 @@
+"""What organizations' pages ask for. Forms parse; services decide."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from healthivr.kernel.errors import DomainError
+
+
+class ServiceForm(forms.Form):
+    """A form whose values go to one service. What the service refuses is shown like any other mistake in the form: at
+    its field, and in the summary on top."""
+
+    def refuse(self, error: DomainError) -> None:
+        """Show a refusal where it belongs."""
+        field = error.field if error.field in self.fields else None
+        self.add_error(field, [str(reason) for reason in error.extra.get("reasons", [])] or str(error.message))
+
+
+class OptionCards(forms.RadioSelect):
+    """Radio buttons as cards, each with a sentence that says what it means."""
+
+    def __init__(self, *args: Any, sentences: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sentences = sentences or {}
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
+        option["help"] = self.sentences.get(str(value), "")
+        return option
+
+
+class OrganizationForm(ServiceForm):
+    """The name of an organization, and what its administrators decide."""
+
+    organization_name = forms.CharField(
+        label=_("Name"),
+        help_text=_("Stands in every invitation, so that people recognise who invites them."),
+        max_length=120,
+        error_messages={"required": _("Enter the name of the organization.")},
+        widget=forms.TextInput(attrs={"autocomplete": "organization"}),
+    )
+    staff_may_invite = forms.BooleanField(
+        label=_("Office administrators may invite medical staff"),
+        help_text=_("They choose no other role. Whom doctors and others may invite does not change."),
+        required=False,
+    )
+
+
+class EndMembershipForm(ServiceForm):
+    """Why somebody leaves."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("Goes into the audit trail. No patient information."),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": _("Say why the membership ends.")},
+    )

@@ -1,0 +1,15 @@
+"""Pages below /o/<organization>/ that this app answers for. (The overview counts invitations: healthivr/urls.py.)"""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("people/", views.people, name="people"),
+    path("people/<uuid:membership_id>/", views.member, name="member"),
+    path(
+        "people/<uuid:membership_id>/administrator/", views.change_administrator, name="change_administrator"
+    ),
+    path("people/<uuid:membership_id>/end/", views.end_membership, name="end_membership"),
+    path("settings/", views.settings, name="settings"),
+]

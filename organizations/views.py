@@ -1,0 +1,157 @@
+"""Pages of an organization: its people, its settings, and the way into it."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from healthivr.kernel.errors import DomainError
+
+from . import selectors, services
+from .actor import Actor
+from .forms import EndMembershipForm, OrganizationForm
+from .models import Membership
+from .roles import Capability
+
+
+class TenantRequest(HttpRequest):
+    """A request inside an organization: the middleware has said who acts."""
+
+    actor: Actor
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """The first page after sign-in: the only organization, or a choice, or a word when there is none."""
+    belongings = selectors.organizations_of(request.user)
+    if len(belongings) == 1:
+        return redirect("organizations:overview", belongings[0].organization.slug)
+    return render(request, "organizations/home.html", {"belongings": belongings})
+
+
+@require_GET
+def people(request: TenantRequest, organization: str) -> HttpResponse:
+    """Who belongs to the organization."""
+    memberships = selectors.people(actor=request.actor)
+    return render(
+        request,
+        "organizations/people.html",
+        {"memberships": memberships, "may_invite": request.actor.has(Capability.INVITE)},
+    )
+
+
+@require_GET
+def member(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
+    """One person's membership, and what may be done about it."""
+    membership = selectors.person(actor=request.actor, membership_id=membership_id)
+    return render(
+        request,
+        "organizations/member.html",
+        {
+            "membership": membership,
+            "may_manage": request.actor.has(Capability.MANAGE_PEOPLE),
+            "is_me": membership.user_id == request.actor.user_id,
+        },
+    )
+
+
+@require_POST
+def change_administrator(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
+    """Make somebody an administrator, or no longer one."""
+    makes = request.POST.get("is_org_admin") == "yes"
+    try:
+        membership = services.change_administrator(
+            actor=request.actor, membership_id=membership_id, is_org_admin=makes, at=timezone.now()
+        )
+    except services.LastAdministrator as error:
+        messages.error(request, str(error.message))
+        return redirect("organizations:member", organization, membership_id)
+    name = membership.user.get_full_name()
+    if makes:
+        text = _("{name} now runs the organization: its people, its settings and all of its invitations.")
+    else:
+        text = _("{name} no longer runs the organization. The role stays as it was.")
+    messages.success(request, format_html(text, name=name))
+    return _to_member_or_home(request, membership)
+
+
+def _to_member_or_home(request: TenantRequest, membership: Membership) -> HttpResponseRedirect:
+    """Who took the rights from themselves may no longer open the page they come from."""
+    if membership.user_id == request.actor.user_id:
+        return redirect("organizations:overview", request.actor.organization.slug)
+    return redirect("organizations:member", request.actor.organization.slug, membership.pk)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def end_membership(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
+    """Ask, then end somebody's membership."""
+    request.actor.require(Capability.MANAGE_PEOPLE)
+    membership = selectors.person(actor=request.actor, membership_id=membership_id)
+    form = EndMembershipForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.end_membership(
+                actor=request.actor, membership_id=membership_id, at=timezone.now(), **form.cleaned_data
+            )
+        except services.LastAdministrator as error:
+            form.refuse(error)
+        else:
+            text = _("{name} no longer belongs to {organization}. To bring them back, invite them again.")
+            messages.success(
+                request,
+                format_html(
+                    text, name=membership.user.get_full_name(), organization=request.actor.organization.name
+                ),
+            )
+            if membership.user_id == request.actor.user_id:
+                return redirect("home")
+            return redirect("organizations:people", organization)
+    return render(
+        request,
+        "organizations/end_membership.html",
+        {"membership": membership, "form": form, "is_me": membership.user_id == request.actor.user_id},
+        status=422 if form.errors else 200,
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def settings(request: TenantRequest, organization: str) -> HttpResponse:
+    """What the organization is called and allows; for those who may not change it, to read."""
+    actor = request.actor
+    actor.require(Capability.VIEW_ORGANIZATION)
+    now = selectors.settings_of(actor.organization)
+    form = OrganizationForm(
+        request.POST or None,
+        initial={"organization_name": actor.organization.name, "staff_may_invite": now.staff_may_invite},
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.update_organization(
+                actor=actor,
+                name=form.cleaned_data["organization_name"],
+                staff_may_invite=form.cleaned_data["staff_may_invite"],
+                at=timezone.now(),
+            )
+        except DomainError as error:
+            if error.field not in form.fields:
+                raise
+            form.refuse(error)
+        else:
+            messages.success(request, _("The organization's settings are saved."))
+            return redirect("organizations:settings", organization)
+    return render(
+        request,
+        "organizations/settings.html",
+        {
+            "form": form,
+            "settings": now,
+            "may_manage": actor.has(Capability.MANAGE_ORGANIZATION),
+            "below": selectors.organizations_below(actor=actor) if actor.has(Capability.VIEW_DOWNLINE) else None,
+        },
+        status=422 if form.errors else 200,
+    )
