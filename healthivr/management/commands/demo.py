@@ -113,6 +113,7 @@ class Command(BaseCommand):
         invitation = self._create(actor, role, email, first, last, at=at)
         self._mark(invitation, DeliveryStatus.SENT, at=at + timedelta(seconds=4))
         accepted = self._accept(invitation, first, last, founds, at=at + timedelta(hours=3))
+        self._tell_inviter(invitation, at=at + timedelta(hours=3))
         return self._remember(accepted.user, accepted.organization, role)
 
     def _create(self, actor: Actor, role: Role, email: str, first: str, last: str, *, at: datetime) -> UserInvitation:
@@ -218,9 +219,12 @@ class Command(BaseCommand):
         elif fate == "expired":
             with platform("demo: expiry"):
                 expire_overdue(organization_id=actor.organization_id, at=self.now)
-        with platform("demo: no word to inviters"):
+        self._tell_inviter(invitation, at=later)
+
+    def _tell_inviter(self, invitation: UserInvitation, *, at: datetime) -> None:
+        with platform("demo: inviters were told long ago"):
             Delivery.objects.filter(invitation=invitation).exclude(purpose="invitation").update(
-                status=DeliveryStatus.SENT, finished_at=later
+                status=DeliveryStatus.SENT, finished_at=at
             )
 
     def _mark(self, invitation: UserInvitation, status: DeliveryStatus, *, at: datetime) -> None:
