@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.db.backends.base.creation import BaseDatabaseCreation
 from django.test import TransactionTestCase
+
+from healthivr import environment
 
 #: The trail outlives what it describes, and migrations made the rest.
 KEPT = (
@@ -29,9 +32,17 @@ KEPT = (
 @contextmanager
 def as_owner() -> Iterator[None]:
     """Be the owner of the tables for a moment: migrations, and what tests may do and the application may not."""
-    mine = {key: connection.settings_dict[key] for key in ("USER", "PASSWORD", "HOST", "PORT")}
+    owner: Any = settings.DATABASE_OWNER
+    with connected_as(**{key: owner[key] for key in ("USER", "PASSWORD", "HOST", "PORT")}):
+        yield
+
+
+@contextmanager
+def connected_as(**account: str) -> Iterator[None]:
+    """Connect as somebody else for a moment: USER and PASSWORD, and HOST and PORT where they differ."""
+    mine = {key: connection.settings_dict[key] for key in account}
     connection.close()
-    connection.settings_dict.update({key: settings.DATABASE_OWNER[key] for key in mine})
+    connection.settings_dict.update(account)
     try:
         yield
     finally:
@@ -39,9 +50,25 @@ def as_owner() -> Iterator[None]:
         connection.settings_dict.update(mine)
 
 
+@contextmanager
+def superuser() -> Iterator[psycopg.Connection]:
+    """Connect to the test database as PostgreSQL's superuser, beside the application and in autocommit."""
+    given = environment.database("DATABASE_SUPERUSER_URL")
+    here = connection.settings_dict
+    with psycopg.connect(
+        host=given["HOST"],
+        port=given["PORT"] or None,
+        user=given["USER"],
+        password=given["PASSWORD"] or None,
+        dbname=here["NAME"],
+        autocommit=True,
+    ) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """Each worker of pytest-xdist has a database of its own; TEST_DATABASE names another one for a second run beside."""
+    """Each worker of pytest-xdist has a database of its own; TEST_DATABASE names one for a second run beside."""
     if "TEST_DATABASE" in os.environ:
         connection.settings_dict["TEST"]["NAME"] = os.environ["TEST_DATABASE"]
 
