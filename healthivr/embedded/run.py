@@ -112,7 +112,7 @@ def prepare_database(environment: dict[str, str]) -> list[str]:
     code, said = call(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     lines = [line for line in said.splitlines() if line.strip()]
     if code:
-        print("\n".join(lines), file=sys.stderr)
+        print(said, end="", file=sys.stderr)
         raise CannotStart("The database could not be prepared: mend what the lines above say, and start again.")
     return [line.strip() for line in lines if "://" in line]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 
@@ -26,14 +27,10 @@ class Servers:
             self.all.append(Postgres(state, durable=durable))
 
     def start(self) -> None:
-        """Start them side by side and wait until both answer. Raises CannotStart; then none is left running."""
-        try:
-            for server in self.all:
-                server.start()
-            wait_for(self.all)
-        except BaseException:
-            self.stop()
-            raise
+        """Start them side by side and wait until both answer. Raises CannotStart when one cannot."""
+        for server in self.all:
+            server.start()
+        wait_for(self.all)
 
     def stop(self) -> None:
         """Stop those that we started."""
@@ -60,12 +57,14 @@ def owned(state: State, *, durable: bool) -> Iterator[Servers]:
     if not environment.mail_port(state):
         environment.choose_mail_port(state)
     check_given_servers()
+    state.make_sockets()
     servers = Servers(state, durable=durable)
-    servers.start()
     try:
+        servers.start()
         yield servers
     finally:
         servers.stop()
+        shutil.rmtree(state.sockets, ignore_errors=True)
 
 
 @contextlib.contextmanager

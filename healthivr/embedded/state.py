@@ -45,6 +45,9 @@ class State:
                 f"Cannot make the folder {error.filename} ({error.strerror}): "
                 "set HEALTHIVR_STATE to a folder that you may write to."
             ) from error
+
+    def make_sockets(self) -> None:
+        """As the holder of the lock: make the folder for the sockets. Raises CannotStart when it is somebody else's."""
         with contextlib.suppress(FileExistsError):
             self.sockets.mkdir(mode=0o700)
         found = self.sockets.lstat()
@@ -117,7 +120,7 @@ def _socket_folder(folder: Path) -> Path:
     """Name a short folder for the sockets: a socket's path may have 107 bytes, and stands in URLs unquoted."""
     temporary = tempfile.gettempdir()
     if len(temporary) > 40 or not re.fullmatch(r"[\w./-]+", temporary, re.ASCII):
-        temporary = "/tmp"  # noqa: S108 - make() checks whose folder it is
+        temporary = "/tmp"  # noqa: S108 - make_sockets() checks whose folder it is
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:10]
     return Path(temporary) / f"healthivr-{os.geteuid()}-{digest}"
 

@@ -1,5 +1,6 @@
 """What the tests of this package share: a small checkout to start, and eyes for what a start leaves behind."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from healthivr.embedded.processes import command_line, wait_until
-from healthivr.embedded.state import ROOT
+from healthivr.embedded.state import ROOT, State
 
 #: Set where `make test` runs us; a start in a test must not see them.
 GIVEN_BY_OUR_OWN_RUN = (
@@ -37,8 +38,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Page(BaseHTTPRequestHandler):
     def do_GET(self):
         with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-            database.execute("INSERT INTO visits DEFAULT VALUES")
+            if self.path != "/readyz":
+                database.execute("INSERT INTO visits DEFAULT VALUES")
+            visits = database.execute("SELECT count(*) FROM visits").fetchone()[0]
         self.send_response(200)
+        self.send_header("X-Visits", str(visits))
         self.end_headers()
 
 print("healthivr web is up", flush=True)
@@ -102,7 +106,8 @@ class Start:
     def kill_everything(self) -> None:
         """kill -9 all of it at once, as a crash of the machine would."""
         for pid in self.pids():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended with the one before it
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         assert self.ended(patience=10)
         if self.process.stdout is not None and not self.process.stdout.closed:
@@ -136,6 +141,12 @@ def make_checkout(folder: Path, *, procfile: str = PROCFILE) -> Path:
     (folder / "web.py").write_text(WEB)
     (folder / "Procfile").write_text(procfile)
     return folder
+
+
+def remove_state(folder: Path) -> None:
+    """Remove a state folder: forty megabytes that nobody looks at after the test."""
+    shutil.rmtree(State(folder).sockets, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def embedded(*arguments: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 
 from healthivr.embedded.processes import command_line
-from healthivr.embedded.testing import Start, embedded
+from healthivr.embedded.testing import Start, embedded, remove_state
 
 WRITE = """
 import os, psycopg, redis
@@ -48,15 +48,20 @@ def state(tmp_path: Path) -> Path:
 def with_servers(state: Path) -> Iterator[WithServers]:
     """Run Python code with the servers of this test up; what is left of it ends with the test."""
     started: list[Start] = []
+    states: set[str] = set()
 
     def begin(code: str, **variables: str) -> Start:
+        variables = {"HEALTHIVR_STATE": str(state)} | variables
+        states.add(variables["HEALTHIVR_STATE"])
         command = embedded("with-servers", "--", sys.executable, "-c", code)
-        started.append(Start(command, {"HEALTHIVR_STATE": str(state)} | variables))
+        started.append(Start(command, variables))
         return started[-1]
 
     yield begin
     for start in started:
         start.kill_everything()
+    for folder in states:
+        remove_state(Path(folder))
 
 
 def refusal(start: Start) -> str:
