@@ -1,0 +1,179 @@
+"""What the tests of this app do again and again: each act in the door that the product opens for it, and after each act,
+whatever came of it, every seat counter compared with what it counts."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import User
+from audit.models import AuditEvent
+from healthivr.testing.factories import PASSWORD
+from invitations.acceptance import Accepted, Visitor, accept_invitation, decline_invitation, request_new_link
+from invitations.models import Delivery, InvitationHistory, UserInvitation
+from invitations.seats import count_seats
+from invitations.services import create_invitation
+from invitations.tokens import derive_token
+from organizations.actor import Actor
+from organizations.models import Membership, Organization, OrganizationSettings
+from organizations.tenancy import platform, tenant
+
+STRANGER = Visitor(None, "192.0.2.7", "test-request")
+Result = TypeVar("Result")
+
+#: Every table that an invitation can touch.
+TABLES = (
+    "user_invitations",
+    "invitation_history",
+    "invitation_deliveries",
+    "accounts_user",
+    "organizations_organization",
+    "organizations_organizationsettings",
+    "organizations_membership",
+    "audit_event",
+)
+
+
+def assert_seats_are_counted() -> None:
+    """Compare the counter of every organization with its members and open invitations."""
+    with platform("test"):
+        for row in OrganizationSettings.objects.select_related("organization"):
+            assert row.seats_used == count_seats(row.organization), f"seats of {row.organization}"
+
+
+def contents() -> dict[str, str]:
+    """Return a digest of every row that an invitation can touch."""
+    found = {}
+    with platform("test"), connection.cursor() as cursor:
+        for table in TABLES:
+            cursor.execute(f"SELECT md5(string_agg(row::text, '|' ORDER BY row::text)) FROM {table} row")
+            found[table] = cursor.fetchone()[0]
+    return found
+
+
+@contextmanager
+def nothing_written() -> Iterator[None]:
+    """Demand that what happens inside leaves every table as it was."""
+    before = contents()
+    yield
+    after = contents()
+    assert [table for table in TABLES if before[table] != after[table]] == []
+
+
+# --- staff -----------------------------------------------------------------------------------------------------------
+def act(service: Callable[..., Result], *, actor: Actor, at: datetime | None = None, **arguments: Any) -> Result:
+    """Call a staff service inside the actor's organization, as a request does."""
+    try:
+        with tenant(actor.organization):
+            return service(actor=actor, at=at or timezone.now(), **arguments)
+    finally:
+        assert_seats_are_counted()
+
+
+def invite(
+    actor: Actor, invitation_type: str = "medical_staff", email: str = "nora@example.org", **values: Any
+) -> UserInvitation:
+    """Create an invitation."""
+    return act(create_invitation, actor=actor, invitation_type=invitation_type, email=email, **values)
+
+
+# --- the invitee -----------------------------------------------------------------------------------------------------
+def token_of(invitation: UserInvitation) -> str:
+    """Return the token of the link that works now."""
+    return derive_token(fresh(invitation).token_nonce)
+
+
+def accept(
+    invitation: UserInvitation | str, *, user: User | None = None, at: datetime | None = None, **values: Any
+) -> Accepted:
+    """Accept an invitation, or a token of one, as a stranger or as somebody signed in."""
+    typed = {} if user else {"password": PASSWORD, "first_name": "Nora", "last_name": "Quist"}
+    try:
+        return accept_invitation(
+            token=invitation if isinstance(invitation, str) else token_of(invitation),
+            visitor=Visitor(user, "192.0.2.7", "test-request"),
+            at=at or timezone.now(),
+            **{**typed, **values},
+        )
+    finally:
+        assert_seats_are_counted()
+
+
+def decline(invitation: UserInvitation | str, *, reason: str = "not_wanted", at: datetime | None = None) -> None:
+    """Decline an invitation, or a token of one."""
+    token = invitation if isinstance(invitation, str) else token_of(invitation)
+    try:
+        decline_invitation(token=token, visitor=STRANGER, reason=reason, at=at or timezone.now())
+    finally:
+        assert_seats_are_counted()
+
+
+def ask_for_new_link(token: str, *, at: datetime | None = None) -> None:
+    """Ask for a working link with a token that may be dead."""
+    try:
+        request_new_link(token=token, visitor=STRANGER, at=at or timezone.now())
+    finally:
+        assert_seats_are_counted()
+
+
+# --- what is there now -----------------------------------------------------------------------------------------------
+def fresh(invitation: UserInvitation) -> UserInvitation:
+    """Return the row as it is now."""
+    with platform("test"):
+        return UserInvitation.objects.select_related("organization", "invited_by").get(pk=invitation.pk)
+
+
+def history(invitation: UserInvitation) -> list[str]:
+    """Return the events of an invitation, oldest first."""
+    with platform("test"):
+        return list(
+            InvitationHistory.objects.filter(invitation=invitation).order_by("at", "pk").values_list("event", flat=True)
+        )
+
+
+def deliveries(invitation: UserInvitation, *, purpose: str = "invitation") -> list[str]:
+    """Return the states of an invitation's mails, oldest first."""
+    with platform("test"):
+        return list(
+            Delivery.objects.filter(invitation=invitation, purpose=purpose)
+            .order_by("created_at", "pk")
+            .values_list("status", flat=True)
+        )
+
+
+def trail(organization: Organization) -> list[AuditEvent]:
+    """Return the events in an organization's trail, oldest first."""
+    with platform("test"):
+        return list(AuditEvent.objects.filter(organization_id=organization.pk).order_by("sequence"))
+
+
+def actions(organization: Organization) -> list[str]:
+    """Return the names of an organization's events, oldest first."""
+    return [event.action for event in trail(organization)]
+
+
+def seats_used(organization: Organization) -> int:
+    """Return the counter."""
+    with platform("test"):
+        return OrganizationSettings.objects.get(organization=organization).seats_used
+
+
+def set_seat_limit(organization: Organization, limit: int) -> None:
+    """Put an organization on another plan."""
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=organization).update(seat_limit=limit)
+
+
+def allow_staff_to_invite(organization: Organization) -> None:
+    """Let office administrators invite medical staff there."""
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=organization).update(staff_may_invite=True)
+
+
+def memberships(user: User) -> list[Membership]:
+    """Return somebody's memberships everywhere, oldest first."""
+    with platform("test"):
+        return list(Membership.objects.filter(user=user).select_related("organization").order_by("started_at", "pk"))
