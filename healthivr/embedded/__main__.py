@@ -92,6 +92,7 @@ def test(state: State, arguments: list[str]) -> int:
         return code  # it has said why
     with owned(state, durable=False):
         environment = process_environment.build(state, "test") | {"CHROMIUM": chromium.strip()}
+        prepare_database(environment)  # the roles: tests run as the application's, on databases of the owner's
         processes = min(os.cpu_count() or 1, MOST_TEST_PROCESSES)
         return call([sys.executable, "-m", "pytest", "-n", str(processes), *arguments], env=environment, cwd=ROOT)[0]
 
