@@ -1,4 +1,4 @@
-"""What the tests of this app do again and again: each act in the door that the product opens for it, and after each act,
+"""What the tests of this app do repeatedly: each act in the door that the product opens for it, and after each act,
 whatever came of it, every seat counter compared with what it counts."""
 
 from collections.abc import Callable, Iterator
