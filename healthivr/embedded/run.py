@@ -20,6 +20,12 @@ from healthivr.embedded.state import ROOT, State
 from healthivr.embedded.supervisor import Supervisor, read_procfile
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TICKING = ("worker", "beat")
+#: They would write several lines every few seconds, and the set-up link would be gone before it is read.
+SAYS_LESS = {
+    "LOG_LEVEL": os.environ.get("LOG_LEVEL") or "WARNING",
+    "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
+}
 SLOW = 60  # seconds after which a start that is not ready is worth a word
 
 
@@ -63,7 +69,7 @@ def _run(state: State) -> None:
                 supervisor.add("mail", mail_sink_command(state), environment)
             first_steps = prepare_database(environment)
             for name, command in procfile.items():
-                supervisor.add(name, command, environment)
+                supervisor.add(name, command, environment | (SAYS_LESS if name in TICKING else {}))
             mails = f"{environment['BASE_URL']}/dev/mail/" if with_sink else ""
             threading.Thread(
                 target=_announce, args=(port, environment["BASE_URL"], mails, first_steps), daemon=True
@@ -129,7 +135,7 @@ def _announce(port: int, address: str, mails: str, first_steps: list[str]) -> No
     lines = ["", "healthivr is ready.", f"  Open         {address}/"]
     if mails:
         lines += [f"  Its mails    {mails}"]
-    lines += [f"  Start here   {step}" for step in first_steps]
+    lines += [f"  {step}" for step in first_steps]
     lines += ["  Ctrl-C stops it.", ""]
     print("\n".join(lines), flush=True)
 
