@@ -16,6 +16,7 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 from django.test import TransactionTestCase
 
 from healthivr import environment
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 
 #: The trail outlives what it describes, and migrations made the rest.
 KEPT = (
@@ -103,6 +104,10 @@ def _empty_tables(self: TransactionTestCase) -> None:
         cursor.execute(f"TRUNCATE {cursor.fetchone()[0]}")
         cursor.execute("DELETE FROM organizations_organizationsettings WHERE plan <> 'platform'")
         cursor.execute("UPDATE organizations_organizationsettings SET seats_used = 0, staff_may_invite = false")
+        cursor.execute(
+            "DELETE FROM organizations_organizationclosure WHERE depth > 0 OR ancestor_id <> %s",
+            [PLATFORM_ORGANIZATION_ID],
+        )
         cursor.execute("DELETE FROM organizations_organization WHERE kind <> 'platform'")
         cursor.execute("UPDATE organizations_organization SET state = 'active'")
 
