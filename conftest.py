@@ -1,3 +1,13 @@
 """The test harness: the database is real, the application's role is the application's, and the world is sealed."""
 
-pytest_plugins = ["healthivr.testing.database", "healthivr.testing.world", "healthivr.testing.mail"]
+import os
+
+# Before the settings are read: each pytest process has a corner of Redis of its own, broker included.
+os.environ["CACHE_PREFIX"] = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
+
+pytest_plugins = [
+    "healthivr.testing.database",
+    "healthivr.testing.world",
+    "healthivr.testing.mail",
+    "healthivr.testing.processes",
+]
