@@ -12,6 +12,9 @@ CREATE FUNCTION organization_keep_closure() RETURNS trigger LANGUAGE plpgsql SEC
 SET search_path = pg_catalog, public AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
+        -- Founding goes on beside founding, but not beside a move: either would miss what the other writes. The
+        -- statement after the lock has a new snapshot.
+        PERFORM pg_advisory_xact_lock_shared(hashtext('organization tree'));
         INSERT INTO public.organizations_organizationclosure (ancestor_id, descendant_id, depth)
             SELECT ancestor_id, NEW.id, depth + 1 FROM public.organizations_organizationclosure
             WHERE descendant_id = NEW.parent_id
@@ -19,6 +22,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF NEW.parent_id IS NOT DISTINCT FROM OLD.parent_id THEN RETURN NULL; END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('organization tree'));
     IF EXISTS (SELECT FROM public.organizations_organizationclosure
                WHERE ancestor_id = NEW.id AND descendant_id = NEW.parent_id) THEN
         RAISE EXCEPTION 'an organization cannot stand below itself' USING ERRCODE = '23514',
