@@ -43,7 +43,7 @@ class OrganizationFactory(factory.django.DjangoModelFactory[Organization]):
     name = factory.Sequence(lambda number: f"Practice {number}")
     slug = factory.Sequence(lambda number: f"practice-{number}")
     kind = OrganizationKind.PRACTICE
-    parent_id = PLATFORM_ORGANIZATION_ID
+    parent = factory.LazyFunction(lambda: Organization.objects.get(pk=PLATFORM_ORGANIZATION_ID))
     created_at = factory.LazyFunction(timezone.now)
 
     @factory.post_generation

@@ -395,4 +395,3 @@ def test_start__inherited_platform_role__would_show_every_row() -> None:
             server.execute("REVOKE SELECT ON organizations_membership FROM test_b_right")
     with database_role("test_b_wrong", INHERITED):
         assert query("SELECT count(*) >= 0 FROM organizations_membership") == [(True,)]
-
