@@ -16,7 +16,7 @@ from healthivr.kernel.errors import Malformed
 from healthivr.kernel.masking import address_digest, mask_email
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
-from organizations.roles import Capability, OrganizationKind, Role, founds_organization
+from organizations.roles import INVITATION_TYPES, Capability, OrganizationKind, Role, founds_organization
 from organizations.seats import NoSeatLeft, release_seat, reserve_seat
 from organizations.selectors import invitable_types, system_actor
 from organizations.services import AlreadyMember
@@ -137,7 +137,7 @@ def _takes_seat(role: Role, organization: Organization) -> bool:
 # --- what a value may be ---------------------------------------------------------------------------------------------
 def _invitable_role(actor: Actor, invitation_type: str) -> Role:
     actor.require(Capability.INVITE)
-    if invitation_type not in Role.values or invitation_type == Role.PATIENT:
+    if invitation_type not in INVITATION_TYPES:
         raise Malformed(_("Choose a role from the list."), code="invitation_type", field="invitation_type")
     role = Role(invitation_type)
     if actor.system and role != Role.ADMIN:
@@ -347,7 +347,7 @@ def _inviter_may_still(invitation: UserInvitation) -> bool:
 
 
 def mail_again(*, actor: Actor, invitation: UserInvitation, at: datetime) -> None:
-    """Queue the present link once more, unless that mail is waiting already. Raises AddressBounced, SendLimitReached."""
+    """Queue the present link again, unless that mail is waiting already. Raises AddressBounced, SendLimitReached."""
     if invitation.delivery_status == DeliveryStatus.BOUNCED:
         raise AddressBounced
     if invitation.send_count >= MAX_SENDS:
