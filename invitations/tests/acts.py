@@ -2,8 +2,10 @@
 whatever came of it, every seat counter compared with what it counts."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from threading import Barrier
 from typing import Any, TypeVar
 
 from django.db import connection
@@ -177,3 +179,20 @@ def memberships(user: User) -> list[Membership]:
     """Return somebody's memberships everywhere, oldest first."""
     with platform("test"):
         return list(Membership.objects.filter(user=user).select_related("organization").order_by("started_at", "pk"))
+
+
+def at_once(*acts: Callable[[], Result]) -> list[Result | Exception]:
+    """Run acts in parallel, each on its own connection; return what each returned or raised. Needs committed rows."""
+    start = Barrier(len(acts))
+
+    def run(one: Callable[[], Result]) -> Result | Exception:
+        try:
+            start.wait()
+            return one()
+        except Exception as error:  # noqa: BLE001  what went wrong is what the tests ask for
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(run, acts))

@@ -156,7 +156,6 @@ def test_overdue__unswept__blocks_neither_its_address_nor_its_seat(world: World)
     with platform("test"):
         used = OrganizationSettings.objects.get(organization=world.practice).seats_used
     acts.set_seat_limit(world.practice, used)
-    # the other invitation of this practice is younger than a week
     second = acts.invite(actor, at=overdue.expires_at)
     assert acts.fresh(overdue).status == "expired"
     assert acts.fresh(second).status == "pending"
