@@ -49,6 +49,7 @@ def _claim(*, at: datetime) -> AccountMail | None:
 
 def _send(connection: MailConnection, mail: AccountMail) -> bool:
     user = mail.user
+    assert user is not None  # rows of nobody are made closed
     values = {"first_name": user.first_name, "reset_url": settings.BASE_URL + reset_link_path(user)}
     written = write_mail(f"accounts/email/{mail.kind}", values, language=user.language)
     message = build_message(

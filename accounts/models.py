@@ -116,7 +116,8 @@ class AccountMail(OutgoingMail):
     """A mail that an account causes, to be sent by the worker. Holds ids only: links are made when it leaves."""
 
     kind = models.CharField(max_length=30, choices=AccountMailKind)
-    user = models.ForeignKey(User, models.CASCADE, related_name="+", db_index=False)
+    #: Nobody for an address that nobody has: such a row is never sent, and makes both cases cost the same.
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="+", db_index=False)
 
     class Meta(OutgoingMail.Meta):
         indexes = [

@@ -34,6 +34,7 @@ from organizations.tenancy import platform
 
 from .delivery import hint_account_mail
 from .models import AccountMail, AccountMailKind, SetupLink, User, hash_password
+from .outbox import DeliveryStatus
 
 SETUP_LINK_LIFE = timedelta(hours=24)
 NAME_LENGTH = 100
@@ -182,8 +183,13 @@ def request_password_reset(*, email: str, ip: str, request_id: str, at: datetime
         address = ""
     user = User.objects.filter(email=address, is_active=True).first()
     with platform("password reset"):
-        if user:
-            AccountMail.objects.create(kind=AccountMailKind.PASSWORD_RESET, user=user, next_try_at=at, created_at=at)
+        AccountMail.objects.create(
+            kind=AccountMailKind.PASSWORD_RESET,
+            user=user,
+            status=DeliveryStatus.QUEUED if user else DeliveryStatus.CANCELLED,
+            next_try_at=at,
+            created_at=at,
+        )
         transaction.on_commit(hint_account_mail)
         audit.record(
             actor=_platform_actor(None, ip=ip, request_id=request_id),
