@@ -94,7 +94,7 @@ def test_closure__a_loop__refused_by_the_database() -> None:
 @pytest.mark.django_db
 def test_parent__itself_or_none__refused_by_the_database() -> None:
     chain = Chain()
-    with pytest.raises(IntegrityError, match="organization_not_own_parent|stand below itself"), transaction.atomic():
+    with pytest.raises(IntegrityError, match="organization_not_own_parent"), transaction.atomic():
         move(chain.chp, below=chain.chp)
     with pytest.raises(IntegrityError, match="organization_stands_below_another"), transaction.atomic():
         move(chain.chp, below=None)

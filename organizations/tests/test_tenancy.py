@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.apps import apps
@@ -22,7 +22,7 @@ from healthivr.testing.database import connected_as, superuser
 from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
 from invitations.states import Event
-from organizations.models import Membership
+from organizations.models import Membership, Organization
 from organizations.tenancy import PLATFORM_ROLE, SameOrganization, TenantModel, platform, tenant
 from patients.models import Patient
 
@@ -317,14 +317,14 @@ def _with(invitation: UserInvitation, organization_id: UUID, **values: Any) -> U
 @pytest.mark.seed("S0.24")
 @pytest.mark.parametrize("key", KEYS)
 def test_key_to_a_row__own_organization_accepted__another_tenants_refused(world: World, key: str) -> None:
-    with platform("test"):
-        row = KEYS[key](world, world.practice.pk)
-        row.save()
-        check_keys()
-    with pytest.raises(IntegrityError, match="_in_organization"), platform("test"):
-        row = KEYS[key](world, world.strange_practice.pk)
-        row.save()
-        check_keys()
+    def point_from(organization: Organization) -> None:
+        with platform("test"):
+            KEYS[key](world, organization.pk).save()
+            check_keys()
+
+    point_from(world.practice)
+    with pytest.raises(IntegrityError, match="_in_organization"):
+        point_from(world.strange_practice)
 
 
 # --- the roles of the database ---------------------------------------------------------------------------------------
@@ -340,17 +340,18 @@ def test_application_role__platform_role__granted_and_not_inherited() -> None:
 
 
 @contextmanager
-def database_role(name: str, *statements: str) -> Iterator[None]:
+def database_role(*statements: str) -> Iterator[str]:
     """Make a role that can log in, be it for a moment, and drop it."""
+    name = f"test_{uuid4().hex[:12]}"  # roles belong to the server: a second test run beside makes its own
     with superuser() as server:
-        server.execute(f"DROP ROLE IF EXISTS {name}")
         server.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'only-for-this-test'")  # type: ignore[arg-type]
         try:
             for statement in statements:
                 server.execute(statement.format(role=name))  # type: ignore[arg-type]
             with connected_as(USER=name, PASSWORD="only-for-this-test"):
-                yield
+                yield name
         finally:
+            server.execute(f"DROP OWNED BY {name}")  # type: ignore[arg-type]
             server.execute(f"DROP ROLE {name}")  # type: ignore[arg-type]
 
 
@@ -360,19 +361,21 @@ RIGHT = f"GRANT {PLATFORM_ROLE} TO {{role}} WITH INHERIT FALSE, SET TRUE"
 
 @pytest.mark.seed("S2.23")
 @pytest.mark.parametrize(
-    ("name", "statement", "problem"),
+    ("statement", "problem"),
     [
-        ("test_b_as_documented", RIGHT, None),
-        ("test_b_superuser", "ALTER ROLE {role} SUPERUSER", "healthivr.E001"),
-        ("test_b_bypassrls", "ALTER ROLE {role} BYPASSRLS", "healthivr.E001"),
-        ("test_b_inherits", INHERITED, "healthivr.E001"),
-        ("test_b_owner", "GRANT healthivr_owner TO {role}", "healthivr.E002"),
-        ("test_b_could_become_owner", "GRANT healthivr_owner TO {role} WITH INHERIT FALSE, SET TRUE", "healthivr.E002"),
+        pytest.param(RIGHT, None, id="as documented"),
+        pytest.param("ALTER ROLE {role} SUPERUSER", "healthivr.E001", id="superuser"),
+        pytest.param("ALTER ROLE {role} BYPASSRLS", "healthivr.E001", id="bypasses"),
+        pytest.param(INHERITED, "healthivr.E001", id="inherits the platform role"),
+        pytest.param("GRANT healthivr_owner TO {role}", "healthivr.E002", id="owner"),
+        pytest.param(
+            "GRANT healthivr_owner TO {role} WITH INHERIT FALSE, SET TRUE", "healthivr.E002", id="could become owner"
+        ),
     ],
 )
 @pytest.mark.django_db(transaction=True)
-def test_start__database_role_that_could_see_others__refused(name: str, statement: str, problem: str | None) -> None:
-    with database_role(name, statement):
+def test_start__database_role_that_could_see_others__refused(statement: str, problem: str | None) -> None:
+    with database_role(statement):
         found = list(role_problems())
         assert [error.id for error in found] == ([problem] if problem else [])
         checked = [error.id for error in run_checks(databases=["default"]) if str(error.id).startswith("healthivr.E")]
@@ -387,11 +390,8 @@ def test_start__database_role_that_could_see_others__refused(name: str, statemen
 @pytest.mark.django_db(transaction=True)
 def test_start__inherited_platform_role__would_show_every_row() -> None:
     """Why the check matters: with PostgreSQL's default grant the wall is silently gone."""
-    grants = f"GRANT SELECT ON organizations_membership TO {{role}}"
-    with database_role("test_b_right", RIGHT, grants):
-        with pytest.raises(DataError, match=re.escape(NO_DOOR)):
-            query("SELECT count(*) FROM organizations_membership")
-        with superuser() as server:
-            server.execute("REVOKE SELECT ON organizations_membership FROM test_b_right")
-    with database_role("test_b_wrong", INHERITED):
+    right = database_role(RIGHT, "GRANT SELECT ON organizations_membership TO {role}")
+    with right, pytest.raises(DataError, match=re.escape(NO_DOOR)):
+        query("SELECT count(*) FROM organizations_membership")
+    with database_role(INHERITED):
         assert query("SELECT count(*) >= 0 FROM organizations_membership") == [(True,)]
