@@ -7,6 +7,8 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from healthivr.kernel.emails import normalise_email
+from healthivr.kernel.errors import DomainError
 from organizations.forms import ServiceForm
 
 #: What most people here choose from, in words that they use.
@@ -30,9 +32,20 @@ def zone_choices() -> list[tuple[Any, list[tuple[str, Any]]]]:
     return [(_("United States"), list(COMMON_ZONES)), (_("All others"), [*others, ("UTC", "UTC")])]
 
 
-def email_field(**kwargs: Any) -> forms.CharField:
-    """Return a field for an address. Only parsed here: what an address may be is the kernel's to say."""
-    return forms.CharField(
+class AddressField(forms.CharField):
+    """An address, read as the kernel reads it, so that its mistakes stand beside those of other fields."""
+
+    def clean(self, value: Any) -> str:
+        typed = super().clean(value)
+        try:
+            return normalise_email(typed) if typed else ""
+        except DomainError as error:
+            raise forms.ValidationError(str(error.message), code=error.code) from None
+
+
+def email_field(kind: type[forms.CharField] = AddressField, **kwargs: Any) -> forms.CharField:
+    """Return a field for an address."""
+    return kind(
         label=kwargs.pop("label", _("E-mail address")),
         max_length=254,
         error_messages={"required": _("Enter an e-mail address."), "max_length": _("This address is too long.")},
@@ -61,7 +74,7 @@ def last_name_field(**kwargs: Any) -> forms.CharField:
 
 
 def new_password_field(**kwargs: Any) -> forms.CharField:
-    """Return a field for a new password, typed once: it can be shown, which finds more mistakes than typing it twice."""
+    """Return a field for a new password, typed once: showing it finds more mistakes than typing it twice."""
     return forms.CharField(
         label=kwargs.pop("label", _("Password")),
         strip=False,
@@ -93,9 +106,9 @@ class SetUpForm(ServiceForm):
 
 
 class SignInForm(ServiceForm):
-    """An address and a password."""
+    """An address and a password. The address is not judged here: sign-in has one answer for every mistake."""
 
-    email = email_field(autocomplete="username")
+    email = email_field(forms.CharField, autocomplete="username")
     password = present_password_field(_("Password"))
 
 

@@ -95,9 +95,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         else:
             login(request, user, backend=BACKEND)
             return redirect(target or "home")
-    return render(
-        request, "accounts/sign_in.html", {"form": form, "next": target}, status=422 if form.errors else 200
-    )
+    return render(request, "accounts/sign_in.html", {"form": form, "next": target}, status=422 if form.errors else 200)
 
 
 def _safe_target(request: HttpRequest) -> str:
@@ -206,9 +204,7 @@ def change_password(request: PersonalRequest) -> HttpResponse:
             form.refuse(error)
         else:
             update_session_auth_hash(request, request.user)
-            messages.success(
-                request, _("Your password is changed. You are signed out everywhere else.")
-            )
+            messages.success(request, _("Your password is changed. You are signed out everywhere else."))
             return redirect("accounts:profile")
     return render(request, "accounts/change_password.html", {"form": form}, status=422 if form.errors else 200)
 
@@ -217,8 +213,8 @@ def change_password(request: PersonalRequest) -> HttpResponse:
 def mail_frame(html: str, *, links: bool = False) -> HttpResponse:
     """Return a mail's HTML for a sandboxed frame of ours.
 
-    Mails carry style attributes, which our policy refuses and a frame made from text would inherit. So this answer has a
-    policy of its own, stricter in all else: no script, no network, no form, an origin of nobody. With `links` a click
+    Mails carry style attributes, which our policy refuses and a frame made from text would inherit. So this answer has
+    a policy of its own, stricter in all else: no script, no network, no form, an origin of nobody. With `links` a click
     on a link leads the whole page there; without, nowhere.
     """
     target, sandbox = ("_top", "sandbox allow-top-navigation-by-user-activation") if links else ("_blank", "sandbox")

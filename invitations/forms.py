@@ -39,9 +39,7 @@ class FilterForm(forms.Form):
         max_length=254,
         widget=forms.TextInput(attrs={"type": "search", "spellcheck": "false", "autocomplete": "off"}),
     )
-    status = forms.ChoiceField(
-        label=_("Status"), required=False, choices=[("", _("Any status")), *StatusWord.choices]
-    )
+    status = forms.ChoiceField(label=_("Status"), required=False, choices=[("", _("Any status")), *StatusWord.choices])
     invitation_type = forms.ChoiceField(label=_("Role"), required=False)
     since = forms.DateField(label=_("Created from"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(label=_("Created to"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
@@ -93,9 +91,7 @@ class ContentForm(ServiceForm):
 
     first_name = first_name_field(required=False)
     last_name = last_name_field(required=False)
-    language = forms.ChoiceField(
-        label=_("Language of the e-mail"), choices=settings.LANGUAGES, required=False, initial="en"
-    )
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES, required=False, initial="en")
     message = forms.CharField(
         label=_("Note"),
         help_text=_("Stands in the e-mail as you write it. No patient information: others may read e-mail."),
@@ -115,16 +111,18 @@ class NewInvitationForm(ContentForm):
     email = email_field(
         help_text=_("The invitation goes to this address, and only its owner can accept it."), autocomplete="off"
     )
-    expires_in_hours = forms.TypedChoiceField(label=_("The link works for"), required=False, coerce=int, empty_value=None)
+    expires_in_hours = forms.TypedChoiceField(
+        label=_("The link works for"), required=False, coerce=int, empty_value=None
+    )
     field_order = ["invitation_type", "email", "first_name", "last_name", "expires_in_hours", "language", "message"]
 
     def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["invitation_type"] = _role_field(roles)
-        usual = _("As usual: %(days)d days, for administrators 48 hours") % {
-            "days": settings.INVITATION_TOKEN_EXPIRE_DAYS
-        }
-        self.fields["expires_in_hours"].choices = [("", usual), *LIVES]  # type: ignore[attr-defined]
+        self.fields["expires_in_hours"].choices = [  # type: ignore[attr-defined]
+            ("", _("The usual time")),
+            *LIVES,
+        ]
         self.order_fields(self.field_order)
 
     def typed(self) -> dict[str, Any]:
@@ -193,14 +191,15 @@ class AcceptForm(ServiceForm):
                 ),
             )
         if organization_label:
-            self.fields["organization_name"] = forms.CharField(
-                label=organization_label,
+            self.fields["organization_name"] = name = forms.CharField(
+                label=_("Name of the new practice") if practices else organization_label,
                 help_text=_("As people know it. You administer it, and can change the name later."),
                 required=not practices,
                 max_length=120,
                 error_messages={"required": _("Enter the name of your organization.")},
                 widget=forms.TextInput(attrs={"autocomplete": "organization"}),
             )
+            name.is_conditional = bool(practices)  # type: ignore[attr-defined]  # neither optional nor always asked
         if is_new_person:
             self.fields["first_name"] = first_name_field()
             self.fields["last_name"] = last_name_field()

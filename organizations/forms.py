@@ -7,6 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import DomainError
 
+from .roles import OrganizationKind
+
 
 class ServiceForm(forms.Form):
     """A form whose values go to one service. What the service refuses is shown like any other mistake in the form: at
@@ -46,6 +48,11 @@ class OrganizationForm(ServiceForm):
         help_text=_("They choose no other role. Whom doctors and others may invite does not change."),
         required=False,
     )
+
+    def __init__(self, *args: Any, kind: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if kind != OrganizationKind.PRACTICE:
+            del self.fields["staff_may_invite"]  # speaks of roles that only practices have
 
 
 class EndMembershipForm(ServiceForm):

@@ -7,9 +7,7 @@ from . import views
 urlpatterns = [
     path("people/", views.people, name="people"),
     path("people/<uuid:membership_id>/", views.member, name="member"),
-    path(
-        "people/<uuid:membership_id>/administrator/", views.change_administrator, name="change_administrator"
-    ),
+    path("people/<uuid:membership_id>/administrator/", views.change_administrator, name="change_administrator"),
     path("people/<uuid:membership_id>/end/", views.end_membership, name="end_membership"),
     path("settings/", views.settings, name="settings"),
 ]

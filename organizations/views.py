@@ -104,9 +104,7 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
             text = _("{name} no longer belongs to {organization}. To bring them back, invite them again.")
             messages.success(
                 request,
-                format_html(
-                    text, name=membership.user.get_full_name(), organization=request.actor.organization.name
-                ),
+                format_html(text, name=membership.user.get_full_name(), organization=request.actor.organization.name),
             )
             if membership.user_id == request.actor.user_id:
                 return redirect("home")
@@ -127,6 +125,7 @@ def settings(request: TenantRequest, organization: str) -> HttpResponse:
     now = selectors.settings_of(actor.organization)
     form = OrganizationForm(
         request.POST or None,
+        kind=actor.organization.kind,
         initial={"organization_name": actor.organization.name, "staff_may_invite": now.staff_may_invite},
     )
     if request.method == "POST" and form.is_valid():
@@ -134,7 +133,7 @@ def settings(request: TenantRequest, organization: str) -> HttpResponse:
             services.update_organization(
                 actor=actor,
                 name=form.cleaned_data["organization_name"],
-                staff_may_invite=form.cleaned_data["staff_may_invite"],
+                staff_may_invite=form.cleaned_data.get("staff_may_invite", now.staff_may_invite),
                 at=timezone.now(),
             )
         except DomainError as error:

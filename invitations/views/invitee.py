@@ -1,5 +1,5 @@
-"""The invited person's pages. Opening a link changes nothing, however often a scanner does it; every act is a POST that a
-person makes, and from the first one on the token is in no address any more (invitations.md 3.2).
+"""The invited person's pages. Opening a link changes nothing, however often a scanner does it; every act is a POST
+that a person makes, and from the first one on the token is in no address any more (invitations.md 3.2).
 
 Between the pages the link is kept in a cookie of this browser, for an hour and for /i/ alone: the session stands in a
 table, where no token may be.
@@ -38,6 +38,7 @@ from invitations.errors import (
     WrongAccount,
 )
 from invitations.forms import AcceptForm, DeclineForm
+from invitations.messages import when
 from invitations.models import UserInvitation
 from organizations.roles import HOME, ROLE_SENTENCES, Capability, OrganizationKind, Role
 from organizations.services import AlreadyMember
@@ -101,6 +102,7 @@ def invitation_facts(invitation: UserInvitation) -> dict[str, Any]:
         "role": role,
         "role_sentence": ROLE_SENTENCES[role],
         "founds": acceptance.founds(invitation),
+        "expires": when(invitation.expires_at),  # in the same words as the mail
     }
 
 
@@ -214,9 +216,7 @@ def _accept(
     return _forget(response)
 
 
-def _accept_page(
-    request: HttpRequest, invitation: UserInvitation, form: AcceptForm, *, token: str
-) -> HttpResponse:
+def _accept_page(request: HttpRequest, invitation: UserInvitation, form: AcceptForm, *, token: str) -> HttpResponse:
     context = {"form": form, "token": token, "is_new_person": "password" in form.fields, **invitation_facts(invitation)}
     return render(request, "invitations/link/accept.html", context, status=422 if form.errors else 200)
 

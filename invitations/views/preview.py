@@ -26,8 +26,8 @@ NO_LINK = f"{LINK_PATH}made-when-it-is-sent/"
 
 @require_POST
 def preview(request: TenantRequest, organization: str) -> HttpResponse:
-    """Show the mail of a form that may not be finished: for htmx its head, text and a fresh frame; sent into that frame,
-    the HTML as the mailbox gets it."""
+    """Show the mail of a form that may not be finished: for htmx its head, text and a fresh frame; sent into that
+    frame, the HTML as the mailbox gets it."""
     actor = request.actor
     actor.require(Capability.INVITE)
     roles = invitable_types(actor=actor)
@@ -36,7 +36,7 @@ def preview(request: TenantRequest, organization: str) -> HttpResponse:
     mail = write_invitation(invitation, url=settings.BASE_URL + NO_LINK)
     if not request.htmx:  # type: ignore[attr-defined]
         return mail_frame(mail.html)
-    context = {"mail": mail, "to": typed.get("email", ""), "sender": settings.DEFAULT_FROM_EMAIL}
+    context = {"mail": mail, "to": request.POST.get("email", ""), "sender": settings.DEFAULT_FROM_EMAIL}
     return render(request, "invitations/_preview.html", context)
 
 

@@ -290,4 +290,3 @@ def correct_address(request: TenantRequest, organization: str, invitation_id: UU
         {"form": form, "invitation": invitation},
         status=422 if form.errors else 200,
     )
-

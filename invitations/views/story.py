@@ -88,6 +88,7 @@ def reason_in_words(answer: str) -> str:
 
 def story(invitation: UserInvitation, items: list[TimelineItem], *, at: datetime) -> list[Line]:
     """Return the lines of a timeline, and as the last one what lies ahead."""
+    items = sorted(items, key=lambda item: (item.at, item.kind == "delivery"))  # what caused a mail comes before it
     lines = [_delivery(item.delivery, at=at) if item.delivery else _event(invitation, item) for item in items]
     if invitation.is_open(at=at):
         lines.append(Line("clock", "future", _("The link stops working"), invitation.expires_at))

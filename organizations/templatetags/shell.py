@@ -26,8 +26,16 @@ PAGES: tuple[tuple[str, str, Promise, Capability | None], ...] = (
     ("organizations:people", "people", gettext_lazy("People"), Capability.VIEW_PEOPLE),
     ("organizations:settings", "building", gettext_lazy("Organization"), Capability.VIEW_ORGANIZATION),
 )
-#: Pages that stand below one of the rail.
-PARENTS = {"organizations:member": "organizations:people", "organizations:end_membership": "organizations:people"}
+#: Pages that stand below one of the rail; what is not listed stands beside it.
+PARENTS = {
+    "organizations:member": "organizations:people",
+    "organizations:end_membership": "organizations:people",
+    "invitations:create": "invitations:list",
+    "invitations:detail": "invitations:list",
+    "invitations:edit": "invitations:list",
+    "invitations:cancel": "invitations:list",
+    "invitations:correct_address": "invitations:list",
+}
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,12 @@ def _navigation(request: HttpRequest, actor: Actor) -> list[dict[str, Any]]:
     pages = []
     for name, icon, label, needed in PAGES:
         if needed is None or actor.has(needed):
-            is_below = PARENTS.get(here) == name or (name == "invitations:list" and here.startswith("invitations:"))
             pages.append(
                 {
                     "url": reverse(name, args=[actor.organization.slug]),
                     "icon": icon,
                     "label": label,
-                    "current": "page" if here == name else "true" if is_below else "",
+                    "current": "page" if here == name else "true" if PARENTS.get(here) == name else "",
                 }
             )
     return pages

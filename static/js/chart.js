@@ -24,10 +24,10 @@
         height: box.clientHeight,
         legend: { show: false },
         cursor: { show: false },
-        padding: [8, 8, 0, 0],
+        padding: [8, 24, 0, 0],
         scales: { x: { range: (_plot, from, to) => [from - 43200, to + 43200] }, y: { range: (_plot, _low, high) => [0, Math.max(4, high)] } },
         axes: [
-          { ...axis, grid: { show: false }, space: 64, values: (_plot, days) => days.map((at) => day.format(at * 1000)) },
+          { ...axis, grid: { show: false }, size: 28, space: 64, values: (_plot, days) => days.map((at) => day.format(at * 1000)) },
           { ...axis, grid: { stroke: colour("--line"), width: 1 }, size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 500, 1000, 5000] },
         ],
         series: [
