@@ -40,8 +40,14 @@ class TenancyMiddleware:
         return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        if "organization" in kwargs and request.user.is_authenticated:
+        if "organization" not in kwargs or not request.user.is_authenticated:
+            return
+        try:
             enter(request, kwargs["organization"])
+        except NotFound:
+            raise Http404 from None
+        except NotPermitted:
+            raise PermissionDenied from None
 
     def _record_refusal(self, request: HttpRequest) -> None:
         """A refused attempt goes into the trail after its request was rolled back, in a transaction of its own."""
@@ -59,18 +65,13 @@ class TenancyMiddleware:
 
 
 def enter(request: HttpRequest, reference: str) -> None:
-    """Open the organization's door for this request and say who acts there. Raises Http404 where the person has nothing
-    to look for, and PermissionDenied in an organization that is switched off."""
-    try:
-        organization = organization_named(reference)
-        request.doors.enter_context(tenant(organization))  # type: ignore[attr-defined]
-        request.actor = actor_in(  # type: ignore[attr-defined]
-            user=request.user,  # type: ignore[arg-type]  # signed in: checked by whoever calls
-            organization=organization,
-            ip=request.client_address,  # type: ignore[attr-defined]
-            request_id=request.request_id,  # type: ignore[attr-defined]
-        )
-    except NotFound:
-        raise Http404 from None
-    except NotPermitted:
-        raise PermissionDenied from None
+    """Open the organization's door for this request and say who acts there. Raises NotFound where the person has
+    nothing to look for, and OrganizationInactive in an organization that is switched off."""
+    organization = organization_named(reference)
+    request.doors.enter_context(tenant(organization))  # type: ignore[attr-defined]
+    request.actor = actor_in(  # type: ignore[attr-defined]
+        user=request.user,  # type: ignore[arg-type]  # signed in: checked by whoever calls
+        organization=organization,
+        ip=request.client_address,  # type: ignore[attr-defined]
+        request_id=request.request_id,  # type: ignore[attr-defined]
+    )

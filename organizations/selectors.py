@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import NotFound, NotPermitted
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
@@ -22,6 +23,7 @@ class OrganizationInactive(NotPermitted):
     """The organization was switched off: nothing can be done there."""
 
     code = "organization_inactive"
+    message = _("This organization is switched off. Ask support to switch it on again.")
 
 
 def organization_named(reference: str) -> Organization:
