@@ -1,0 +1,203 @@
+"""Who somebody is in an organization, and the way from one to another: URL, header, switcher."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from healthivr.kernel.errors import NotFound
+from healthivr.testing.factories import MembershipFactory, UserFactory
+from healthivr.testing.world import World
+from organizations.actor import Actor
+from organizations.models import Membership, Organization
+from organizations.roles import Role
+from organizations.selectors import (
+    OrganizationInactive,
+    actor_in,
+    is_platform_administrator,
+    organization_named,
+    organizations_of,
+    practices_administered_by,
+)
+from organizations.tenancy import platform, tenant
+
+API = "/api/v1/invitations/"
+
+
+def acting(user: User, organization: Organization) -> Actor:
+    with tenant(organization):
+        return actor_in(user=user, organization=organization, ip="192.0.2.1", request_id="test-request")
+
+
+def join(user: User, organization: Organization, **values: object) -> Membership:
+    with platform("test"):
+        return MembershipFactory(user=user, organization=organization, **values)
+
+
+# --- actor_in --------------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S2.23")
+def test_actor__member__with_their_roles(world: World) -> None:
+    join(world.omar, world.practice, role=Role.MEDICAL_STAFF)
+    actor = acting(world.omar, world.practice)
+    assert actor == Actor(
+        world.omar,
+        world.practice,
+        frozenset({Role.OFFICE_ADMIN, Role.MEDICAL_STAFF}),
+        False,
+        "192.0.2.1",
+        "test-request",
+    )
+    assert acting(world.lee, world.practice).is_org_admin
+
+
+@pytest.mark.seed("S0.24")
+def test_actor__stranger_former_member_or_deactivated__the_organization_does_not_exist(world: World) -> None:
+    assert acting(world.lee, world.practice).user == world.lee
+    former, gone = UserFactory(), UserFactory()
+    join(former, world.practice, status="ended", ended_at=timezone.now())
+    join(gone, world.practice)
+    assert acting(gone, world.practice).user == gone
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    for user in (world.stone, former, gone):
+        with pytest.raises(NotFound):
+            acting(user, world.practice)
+
+
+def test_actor__platform_administrator__inside_any_organization(world: World) -> None:
+    for organization in (world.practice, world.strange_practice, world.platform):
+        actor = acting(world.ana, organization)
+        assert (actor.roles, actor.is_org_admin, actor.is_platform_staff) == (frozenset({Role.ADMIN}), True, True)
+        assert actor.organization == organization
+
+
+def test_actor__platform_administrator_who_is_a_member_too__acts_as_that_member(world: World) -> None:
+    """Somebody who treats patients in a practice does not run it by being platform staff."""
+    join(world.ana, world.practice, role=Role.DOCTOR)
+    actor = acting(world.ana, world.practice)
+    assert (actor.roles, actor.is_org_admin) == (frozenset({Role.DOCTOR}), False)
+
+
+def test_actor__other_platform_staff__no_way_into_other_organizations(world: World) -> None:
+    support = UserFactory()
+    join(support, world.platform, role=Role.SUPPORT)
+    assert acting(support, world.platform).roles == {Role.SUPPORT}
+    assert not is_platform_administrator(support)
+    assert is_platform_administrator(world.ana)
+    with pytest.raises(NotFound):
+        acting(support, world.practice)
+
+
+@pytest.mark.seed("S2.17")
+def test_actor__organization_switched_off__members_are_told_staff_get_in_strangers_see_nothing(world: World) -> None:
+    assert acting(world.lee, world.practice)
+    Organization.objects.filter(pk=world.practice.pk).update(state="inactive")
+    organization = Organization.objects.get(pk=world.practice.pk)
+    with pytest.raises(OrganizationInactive):
+        acting(world.lee, organization)
+    assert acting(world.ana, organization).is_platform_staff
+    with pytest.raises(NotFound):
+        acting(world.stone, organization)
+
+
+def test_organization_named__by_slug_or_id__else_not_found(world: World) -> None:
+    assert organization_named("lee-family-practice") == world.practice
+    assert organization_named(str(world.practice.pk)) == world.practice
+    for reference in ("nowhere", str(uuid4()), "", "Lee-Family-Practice"):
+        with pytest.raises(NotFound):
+            organization_named(reference)
+
+
+# --- the switcher ----------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S2.30")
+def test_switcher__several_memberships__active_organizations_by_name_once_each(world: World) -> None:
+    join(world.lee, world.strange_practice, role=Role.OFFICE_ADMIN)
+    join(world.lee, world.practice, role=Role.MEDICAL_STAFF)
+    join(world.lee, world.platform, role=Role.SUPPORT, status="ended", ended_at=timezone.now())
+    assert [(str(b.organization), str(b.role_label)) for b in organizations_of(world.lee)] == [
+        ("lee-family-practice", "Doctor"),
+        ("stone-clinic", "Office administrator"),
+    ]
+    Organization.objects.filter(pk=world.strange_practice.pk).update(state="inactive")
+    assert [str(b.organization) for b in organizations_of(world.lee)] == ["lee-family-practice"]
+    assert organizations_of(UserFactory()) == []
+
+
+def test_practices_somebody_runs__those_alone(world: World) -> None:
+    join(world.lee, world.strange_practice, role=Role.DOCTOR)
+    assert practices_administered_by(world.lee) == [world.practice]
+    assert practices_administered_by(world.omar) == []
+    assert practices_administered_by(world.ana) == []
+
+
+# --- the API's header ------------------------------------------------------------------------------------------------
+def invitation_addresses(response: object) -> list[str]:
+    return [row["email"] for row in response.json()["results"]]  # type: ignore[attr-defined]
+
+
+def test_api__one_membership__header_may_be_left_out(world: World, sign_in: Callable[[User], Client]) -> None:
+    client = sign_in(world.lee)
+    for headers in (
+        {},
+        {"HTTP_X_ORGANIZATION": "lee-family-practice"},
+        {"HTTP_X_ORGANIZATION": str(world.practice.pk)},
+    ):
+        response = client.get(API, **headers)
+        assert (response.status_code, invitation_addresses(response)) == (200, ["new.nurse@example.org"])
+
+
+def test_api__several_memberships__header_decides_and_is_required(
+    world: World, sign_in: Callable[[User], Client]
+) -> None:
+    join(world.lee, world.strange_practice, role=Role.DOCTOR, is_org_admin=True)
+    client = sign_in(world.lee)
+    assert invitation_addresses(client.get(API, HTTP_X_ORGANIZATION="stone-clinic")) == ["other@example.org"]
+    assert invitation_addresses(client.get(API, HTTP_X_ORGANIZATION="lee-family-practice")) == ["new.nurse@example.org"]
+    response = client.get(API)
+    assert (response.status_code, response.json()["code"]) == (400, "organization_required")
+
+
+def test_api__no_membership__says_so(world: World, sign_in: Callable[[User], Client]) -> None:
+    assert sign_in(world.lee).get(API).status_code == 200
+    response = sign_in(UserFactory()).get(API)
+    assert (response.status_code, response.json()["code"]) == (403, "no_membership")
+
+
+@pytest.mark.seed("S0.24", "S4.7")
+def test_api__another_organization__answers_like_one_that_does_not_exist(
+    world: World, sign_in: Callable[[User], Client]
+) -> None:
+    client = sign_in(world.lee)
+    assert client.get(API, HTTP_X_ORGANIZATION="lee-family-practice").status_code == 200
+    answers = []
+    for reference in ("stone-clinic", str(world.strange_practice.pk), "nowhere", str(uuid4())):
+        response = client.get(API, HTTP_X_ORGANIZATION=reference)
+        answers.append((response.status_code, {**response.json(), "request_id": ""}))
+    assert answers[0][0] == 404
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_api__organization_switched_off__403(world: World, sign_in: Callable[[User], Client]) -> None:
+    client = sign_in(world.lee)
+    assert client.get(API, HTTP_X_ORGANIZATION="lee-family-practice").status_code == 200
+    Organization.objects.filter(pk=world.practice.pk).update(state="inactive")
+    response = client.get(API, HTTP_X_ORGANIZATION="lee-family-practice")
+    assert response.status_code == 403
+    assert response.json()["code"] == "organization_inactive"
+    assert sign_in(world.ana).get(API, HTTP_X_ORGANIZATION="lee-family-practice").status_code == 200
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S0.24")
+def test_page__organization_in_the_url__two_tabs_two_organizations(
+    world: World, sign_in: Callable[[User], Client]
+) -> None:
+    join(world.lee, world.strange_practice, role=Role.DOCTOR, is_org_admin=True)
+    client = sign_in(world.lee)
+    for _turn in range(2):
+        assert "new.nurse@example.org" in client.get("/o/lee-family-practice/invitations/").text
+        other = client.get("/o/stone-clinic/invitations/").text
+        assert "other@example.org" in other
+        assert "new.nurse@example.org" not in other
