@@ -54,11 +54,11 @@ def invitation_to_manage(*, actor: Actor, invitation_id: UUID) -> UserInvitation
     return invitation
 
 
-def inviter_is_entitled(invitation: UserInvitation) -> bool:
-    """Say whether the organization is active and who invited could still invite for this role there: asked again at the
-    end, as it was at the start (domain.md 3). One statement; asked in platform(), for a platform administrator's
-    membership stands elsewhere."""
-    role = Role(invitation.invitation_type)
+def inviter_is_entitled(invitation: UserInvitation, role: Role | None = None) -> bool:
+    """Say whether the organization is active and who invited could still invite for this role there (the invitation's,
+    unless another one is asked for): asked again at the end, as it was at the start (domain.md 3). One statement; asked
+    in platform(), for a platform administrator's membership stands elsewhere."""
+    role = role or Role(invitation.invitation_type)
     if invitation.invited_by_id is None:
         return role == Role.ADMIN
     here = invitation.organization_id

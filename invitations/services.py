@@ -1,7 +1,8 @@
 """Staff's side of an invitation: create, update, resend, renew, cancel, expire. (The invitee's is acceptance.py.)"""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -35,6 +36,7 @@ SHORT_LIFE_HOURS = 48
 MAX_HOURS = 720
 MAX_SENDS = 10
 MESSAGE_LENGTH = 1000
+Result = TypeVar("Result")
 
 
 # --- create ----------------------------------------------------------------------------------------------------------
@@ -64,13 +66,7 @@ def create_invitation(
         "language": _known_language(language),
         "expires_at": at + _life(role, expires_in_hours),
     }
-    try:
-        invitation = _insert(actor, role, values, at=at)
-    except (NoSeatLeft, DuplicateInvitation):
-        # What blocks may be overdue and merely unswept: record that first, then try once more.
-        if not expire_overdue(organization_id=actor.organization_id, at=at):
-            raise
-        invitation = _insert(actor, role, values, at=at)
+    invitation = _unless_overdue_blocks(lambda: _insert(actor, role, values, at=at), actor, at=at)
     audit.record(
         actor=actor,
         action="invitation.created",
@@ -83,6 +79,16 @@ def create_invitation(
         },
     )
     return invitation
+
+
+def _unless_overdue_blocks(attempt: Callable[[], Result], actor: Actor, *, at: datetime) -> Result:
+    """What blocks an address or a seat may be overdue and merely unswept: record that first, then try once more."""
+    try:
+        return attempt()
+    except (NoSeatLeft, DuplicateInvitation):
+        if not expire_overdue(organization_id=actor.organization_id, at=at):
+            raise
+        return attempt()
 
 
 def _insert(actor: Actor, role: Role, values: dict[str, Any], *, at: datetime) -> UserInvitation:
@@ -195,7 +201,8 @@ def update_invitation(
     """Change an open invitation; None leaves a value as it is.
 
     A changed role or expiry kills the link and mails a new one. An address is not changed: `correct_address`. Raises
-    IllegalTransition once it is closed, RoleNotAllowed, NoSeatLeft, SendLimitReached, Malformed.
+    IllegalTransition once it is closed, RoleNotAllowed, AlreadyMember, NoSeatLeft, SendLimitReached, AddressBounced,
+    Malformed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
@@ -209,19 +216,18 @@ def update_invitation(
             new["message"] = _clean_message(message)
         if language is not None:
             new["language"] = _known_language(language)
-        role, old_role = Role(invitation_type or invitation.invitation_type), Role(invitation.invitation_type)
-        if role != old_role:
-            _invitable_role(actor, role)
-            _move_seat(invitation, old_role, role)
-            new["invitation_type"] = str(role.value)
-        needs_new_link = role != old_role or expires_in_hours is not None
+        old_role = Role(invitation.invitation_type)
+        is_new_role = invitation_type is not None and invitation_type != old_role
+        needs_new_link = is_new_role or expires_in_hours is not None
         if needs_new_link:
-            new["expires_at"] = at + (
-                _life(role, expires_in_hours) if expires_in_hours is not None else _period(invitation)
-            )
-            new |= _new_link(invitation, at=at)
+            role = _invitable_role(actor, str(invitation_type) if is_new_role else old_role)
+            if is_new_role:
+                _unless_overdue_blocks(lambda: _move_seat(invitation, old_role, role), actor, at=at)
+                new["invitation_type"] = str(role.value)
+            life = _period(invitation) if expires_in_hours is None else _life(role, expires_in_hours)
+            new |= {"expires_at": at + life, **_new_link(actor, invitation, role, at=at)}
         changes = _changes(invitation, new)
-        if not changes:
+        if not changes and not needs_new_link:
             return invitation
         if not advance(invitation, Event.UPDATE, at=at, by_id=actor.user_id, reason=", ".join(sorted(changes)), **new):
             _raise_what_is_true(invitation, at=at)
@@ -243,20 +249,25 @@ def _changes(invitation: UserInvitation, new: dict[str, Any]) -> dict[str, list[
 
 
 def _move_seat(invitation: UserInvitation, old: Role, new: Role) -> None:
-    took, takes = _takes_seat(old, invitation.organization), _takes_seat(new, invitation.organization)
-    if takes and not took:
-        reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "")
-    if took and not takes:
-        release_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+    """Give back what the old role took, and take what the new one needs."""
+    with transaction.atomic():
+        _release(invitation, old)
+        _reserve(invitation, new)
 
 
-def _new_link(invitation: UserInvitation, *, at: datetime) -> dict[str, Any]:
-    """Columns of a fresh issue; mails of the old one that have not left are dropped."""
+def _new_link(actor: Actor, invitation: UserInvitation, role: Role, *, at: datetime) -> dict[str, Any]:
+    """Columns of a fresh issue; mails of the old one that have not left are dropped. When who invited may not invite
+    for this role any more, the actor adopts the invitation: whoever sends it again answers for it."""
+    if invitation.delivery_status == DeliveryStatus.BOUNCED:
+        raise AddressBounced
     if invitation.send_count >= MAX_SENDS:
         raise SendLimitReached
     _drop_waiting_mail(invitation, at=at)
     nonce = new_nonce()
-    return {"token_nonce": nonce, "token_hash": digest_of(nonce), "delivery_status": DeliveryStatus.QUEUED}
+    columns = {"token_nonce": nonce, "token_hash": digest_of(nonce), "delivery_status": DeliveryStatus.QUEUED}
+    if actor.user and not _inviter_may_still(invitation, role):
+        return {**columns, "invited_by_id": actor.user_id}
+    return columns
 
 
 def _drop_waiting_mail(invitation: UserInvitation, *, at: datetime) -> None:
@@ -303,29 +314,26 @@ def renew_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> User
             _expire(invitation, at=at)
         next_status(Status(invitation.status), Event.RENEW)
         _require_still_entitled(actor, invitation)
-        role = Role(invitation.invitation_type)
-        try:
-            with transaction.atomic():
-                if _takes_seat(role, invitation.organization):
-                    held = reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "")
-                    if role in held:
-                        raise AlreadyMember
-                return _reissue(actor, invitation, Event.RENEW, action="invitation.renewed", at=at)
-        except IntegrityError as error:
-            if "invitation_one_open_an_address" not in str(error):
-                raise
-            existing = UserInvitation.objects.filter(
-                organization=invitation.organization, email=invitation.email, status=Status.PENDING
-            ).first()
-            raise DuplicateInvitation(existing.pk if existing else None) from None
+        return _unless_overdue_blocks(lambda: _reopen(actor, invitation, at=at), actor, at=at)
+
+
+def _reopen(actor: Actor, invitation: UserInvitation, *, at: datetime) -> UserInvitation:
+    try:
+        with transaction.atomic():
+            _reserve(invitation, Role(invitation.invitation_type))
+            return _reissue(actor, invitation, Event.RENEW, action="invitation.renewed", at=at)
+    except IntegrityError as error:
+        if "invitation_one_open_an_address" not in str(error):
+            raise
+        existing = UserInvitation.objects.filter(
+            organization=invitation.organization, email=invitation.email, status=Status.PENDING
+        ).first()
+        raise DuplicateInvitation(existing.pk if existing else None) from None
 
 
 def _reissue(actor: Actor, invitation: UserInvitation, event: Event, *, action: str, at: datetime) -> UserInvitation:
-    if invitation.delivery_status == DeliveryStatus.BOUNCED:
-        raise AddressBounced
-    changes: dict[str, Any] = {"expires_at": at + _period(invitation), **_new_link(invitation, at=at)}
-    if actor.user and not _inviter_may_still(invitation):
-        changes["invited_by_id"] = actor.user_id  # adopted: whoever sends it again answers for it
+    link = _new_link(actor, invitation, Role(invitation.invitation_type), at=at)
+    changes: dict[str, Any] = {"expires_at": at + _period(invitation), **link}
     if not advance(invitation, event, at=at, by_id=actor.user_id, **changes):
         _raise_what_is_true(invitation, at=at)
     _queue(invitation, at=at)
@@ -341,9 +349,9 @@ def _require_still_entitled(actor: Actor, invitation: UserInvitation) -> None:
         raise RoleNotAllowed
 
 
-def _inviter_may_still(invitation: UserInvitation) -> bool:
+def _inviter_may_still(invitation: UserInvitation, role: Role) -> bool:
     with platform("is the inviter still entitled"):
-        return inviter_is_entitled(invitation)
+        return inviter_is_entitled(invitation, role)
 
 
 def mail_again(*, actor: Actor, invitation: UserInvitation, at: datetime) -> None:
@@ -387,7 +395,7 @@ def cancel_invitation(*, actor: Actor, invitation_id: UUID, reason: str = "", at
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
         _require_still_open(invitation, Event.CANCEL, at=at)
-        _release(invitation)
+        _release(invitation, Role(invitation.invitation_type))
         if not advance(invitation, Event.CANCEL, at=at, by_id=actor.user_id, reason=reason):
             _raise_what_is_true(invitation, at=at)
         _drop_waiting_mail(invitation, at=at)
@@ -395,8 +403,17 @@ def cancel_invitation(*, actor: Actor, invitation_id: UUID, reason: str = "", at
     return invitation
 
 
-def _release(invitation: UserInvitation) -> None:
-    if _takes_seat(Role(invitation.invitation_type), invitation.organization):
+def _reserve(invitation: UserInvitation, role: Role) -> None:
+    """Take the seat of an invitation for `role`. Raises NoSeatLeft, and AlreadyMember when its owner has the role."""
+    if _takes_seat(role, invitation.organization):
+        held = reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+        if role in held:
+            raise AlreadyMember
+
+
+def _release(invitation: UserInvitation, role: Role) -> None:
+    """Give the seat of an invitation for `role` back."""
+    if _takes_seat(role, invitation.organization):
         release_seat(organization_id=invitation.organization_id, email=invitation.email or "")
 
 
@@ -430,7 +447,7 @@ def expire_overdue(*, organization_id: UUID | None = None, limit: int = 200, at:
 def _expire(invitation: UserInvitation, *, at: datetime) -> bool:
     """Seat first, then the row: the lock order of architecture.md 2. A row that moved meanwhile gives its seat back."""
     with transaction.atomic():
-        _release(invitation)
+        _release(invitation, Role(invitation.invitation_type))
         if not advance(invitation, Event.EXPIRE, at=at, by_id=None):
             transaction.set_rollback(True)
             return False
