@@ -16,7 +16,7 @@ app.autodiscover_tasks(["healthivr"], related_name="health")
 @setup_logging.connect
 def keep_our_logging(**kwargs: object) -> None:
     """Celery leaves logging alone when somebody listens here: lines stay JSON and masked, as settings.py set them."""
-    import django
+    import django  # noqa: PLC0415  this module is read before Django is set up
 
     django.setup()
 
@@ -24,6 +24,6 @@ def keep_our_logging(**kwargs: object) -> None:
 @worker_init.connect
 def refuse_unsafe_start(**kwargs: object) -> None:
     """A worker does not start with a database role that could see other tenants."""
-    from healthivr.startup import refuse_unsafe_role
+    from healthivr.startup import refuse_unsafe_role  # noqa: PLC0415  needs Django set up
 
     refuse_unsafe_role()

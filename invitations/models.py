@@ -158,7 +158,7 @@ class UserInvitation(TenantModel):
                 | (~Q(invitation_type=Role.PATIENT) & Q(patient=None)),
                 name="invitation_patient_has_record_and_no_address",
             ),
-            models.CheckConstraint(condition=Q(token_hash__regex=r"^[0-9a-f]{64}$"), name="invitation_token_is_digest"),
+            models.CheckConstraint(condition=Q(token_hash__regex=r"^[0-9a-f]{64}$"), name="invitation_token_is_digest"),  # noqa: S106
             models.CheckConstraint(condition=Q(expires_at__gt=F("created_at")), name="invitation_expires_later"),
             models.CheckConstraint(condition=Q(send_count__range=(0, 10)), name="invitation_sent_at_most_ten_times"),
             models.CheckConstraint(

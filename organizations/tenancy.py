@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 PLATFORM_ROLE = "healthivr_platform"
 
 # Never set, and set in an earlier transaction (''), both raise the same DataError, which says what to do.
-CURRENT_ORGANIZATION = "coalesce(nullif(current_setting('healthivr.organization', true), ''), 'no tenant: use tenant() or platform()')::uuid"
+NO_TENANT = "no tenant: use tenant() or platform()"
+CURRENT_ORGANIZATION = f"coalesce(nullif(current_setting('healthivr.organization', true), ''), '{NO_TENANT}')::uuid"
 
 
 @contextmanager

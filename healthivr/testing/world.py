@@ -1,8 +1,9 @@
 """The cast. Ana runs the platform; Dr. Lee runs the practice that most tests happen in, with Omar at the front desk and
 Mia among the staff. Dr. Stone is the stranger: same role, own practice, own rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -51,10 +52,7 @@ class World:
     def member(self, role: Role, kind: OrganizationKind, **flags: Any) -> Actor:
         """Make somebody of a role in a new organization of a kind, and return them acting there."""
         with platform("test"):
-            if kind == OrganizationKind.PLATFORM:
-                organization = self.platform
-            else:
-                organization = OrganizationFactory(kind=kind)
+            organization = self.platform if kind == OrganizationKind.PLATFORM else OrganizationFactory(kind=kind)
             membership = MembershipFactory(organization=organization, role=role, **flags)
         return Actor(
             membership.user,
@@ -114,6 +112,6 @@ def sign_in() -> Callable[[User], Client]:
 
 
 @pytest.fixture
-def now() -> Iterator[Any]:
+def now() -> datetime:
     """The moment of the test."""
-    yield timezone.now()
+    return timezone.now()
