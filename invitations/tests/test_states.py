@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from accounts.models import User
+from healthivr.kernel.errors import NotFound
 from healthivr.testing.factories import InvitationFactory, UserFactory
 from healthivr.testing.world import World
 from invitations.errors import AlreadyAccepted, InvitationClosed, LinkReplaced
@@ -221,8 +222,6 @@ def test_ended__each_further_event__refused_and_nothing_written(world: World, en
 
 
 def test_services__organization_of_somebody_else__not_found(world: World) -> None:
-    from healthivr.kernel.errors import NotFound
-
     stone = world.actor(world.stone)
     with tenant(world.strange_practice):
         update_invitation(actor=stone, invitation_id=world.strange_invitation.pk, first_name="Own", at=timezone.now())
