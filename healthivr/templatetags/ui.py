@@ -6,6 +6,8 @@ from typing import Any
 from django import template
 from django.db.models import Choices
 from django.utils import dateformat, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -33,6 +35,12 @@ STATES: dict[str, tuple[str, str]] = {
     "ended": ("neutral", "slash-circle"),
     "inactive": ("warning", "pause-circle"),
 }
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """Show an icon of bootstrap-icons. It stands beside words that say the same, so it is hidden from screen readers."""
+    return format_html('<i class="bi bi-{}{}" aria-hidden="true"></i>', name, f" {extra}" if extra else "")
 
 
 @register.inclusion_tag("components/status.html")
