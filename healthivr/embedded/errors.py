@@ -25,12 +25,15 @@ def no_room(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def wants_room(said: str, place: Path) -> bool:
+    """Tell whether a program that wrote to `place` failed for want of room, from what it said and what is free."""
+    told = any(words in said for words in ("No space left on device", "Disk quota exceeded", "ENOSPC"))
+    return told or shutil.disk_usage(place).free < LEAST_ROOM
+
+
 def explain(said: str, folder: Path, otherwise: str) -> CannotStart:
-    """Return the sentence for a program that ended after saying `said` and keeps its data in `folder`.
+    """Return the sentence for a server that ended after saying `said` and keeps its data in `folder`.
 
     `otherwise` is the sentence when it is not for want of room.
     """
-    wants_room = "No space left on device" in said or "Disk quota exceeded" in said
-    if wants_room or shutil.disk_usage(folder).free < LEAST_ROOM:
-        return disk_is_full(folder)
-    return CannotStart(otherwise)
+    return disk_is_full(folder) if wants_room(said, folder) else CannotStart(otherwise)

@@ -27,7 +27,7 @@ import venv
 import zipfile
 from pathlib import Path
 
-from healthivr.embedded.errors import CannotStart, disk_is_full, no_room
+from healthivr.embedded.errors import CannotStart, no_room, wants_room
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     except CannotStart as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(str(disk_is_full(ROOT) if no_room(error) else f"Cannot install into {ROOT}: {error}."))
+        sys.exit(str(_disk_is_full()) if no_room(error) else f"Cannot install into {ROOT}: {error}.")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -92,7 +92,7 @@ def make_venv(folder: Path) -> None:
     try:
         venv.EnvBuilder(with_pip=True, clear=True, symlinks=True).create(folder)
     except subprocess.CalledProcessError as error:
-        raise CannotStart(sentence) from error
+        raise _disk_is_full() if wants_room("", folder) else CannotStart(sentence) from error
     (folder / "made-by").write_text(identity)
 
 
@@ -163,14 +163,18 @@ def finish_assets(started: subprocess.Popen[str] | None) -> None:
         install_packages(VENV, ROOT / "requirements-node.txt")
         said = start_npm(_npm_of_the_wheel()).communicate()[0]
     if not _assets_are_whole():
-        if "ENOSPC" in said:
-            raise disk_is_full(ROOT)
+        if wants_room(said, ROOT):
+            raise _disk_is_full()
         log = _write_log("npm", said)
         raise CannotStart(
             f"npm could not fetch the front-end assets: check the network and npm's registry, "
             f"look into {log}, and start again."
         )
     (ROOT / "node_modules" / ".installed").write_text(_digest(ROOT / "package-lock.json"))
+
+
+def _disk_is_full() -> CannotStart:
+    return CannotStart(f"The disk that holds {ROOT} is full: make room there, and start again.")
 
 
 def _assets_are_whole() -> bool:
@@ -201,8 +205,8 @@ def _pip(folder: Path, options: list[str], what: str) -> None:
         check=False,
     )
     if done.returncode:
-        if "No space left on device" in done.stdout or "Disk quota exceeded" in done.stdout:
-            raise disk_is_full(ROOT)
+        if wants_room(done.stdout, folder):
+            raise _disk_is_full()
         log = _write_log("pip", done.stdout)
         raise CannotStart(
             f"pip could not install {what}: check the network and pip's index, look into {log}, and start again."
