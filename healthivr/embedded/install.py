@@ -143,7 +143,7 @@ def start_npm(npm: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*npm, *NPM],
         cwd=ROOT,
-        env=_environment(),
+        env=_environment() | {"NODE_USE_SYSTEM_CA": "1"},  # Node brings its own; a company's registry has another
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
