@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from threading import Barrier
 from typing import Any, TypeVar
 
@@ -15,6 +17,7 @@ from accounts.models import User
 from audit.models import AuditEvent
 from healthivr.testing.factories import PASSWORD
 from invitations.acceptance import Accepted, Visitor, accept_invitation, decline_invitation, request_new_link
+from invitations.messages import compose
 from invitations.models import Delivery, InvitationHistory, UserInvitation
 from invitations.seats import count_seats
 from invitations.services import create_invitation
@@ -152,6 +155,40 @@ def deliveries(invitation: UserInvitation, *, purpose: str = "invitation") -> li
             .order_by("created_at", "pk")
             .values_list("status", flat=True)
         )
+
+
+def waiting_mail(invitation: UserInvitation, *, purpose: str = "invitation") -> Delivery:
+    """Return the mail of an invitation that waits to be sent, as the relay reads it."""
+    with platform("test"):
+        return Delivery.objects.select_related("invitation__organization", "invitation__invited_by").get(
+            invitation=invitation, purpose=purpose, status="queued"
+        )
+
+
+def composed(delivery: Delivery) -> tuple[EmailMessage, str]:
+    """Return the message of a delivery as a mailbox reads it, and its recipient."""
+    written = compose(delivery, at=timezone.now())
+    assert written is not None
+    return parsed(bytes(written[0])), written[1]
+
+
+def parsed(message: bytes) -> EmailMessage:
+    """Return a message as a mailbox reads it."""
+    return message_from_bytes(message, policy=policy.default)  # type: ignore[return-value]
+
+
+def plain_text(message: EmailMessage) -> str:
+    """Return the text part of a message."""
+    part = message.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def html_text(message: EmailMessage) -> str:
+    """Return the HTML part of a message."""
+    part = message.get_body(("html",))
+    assert part is not None
+    return str(part.get_content())
 
 
 def trail(organization: Organization) -> list[AuditEvent]:
