@@ -16,10 +16,11 @@ from organizations.models import Membership, Organization, OrganizationSettings,
 from organizations.roles import Capability, Role, may_invite
 
 from .errors import NotYourInvitation
-from .models import FAILED_DELIVERY, Delivery, InvitationHistory, InvitationQuerySet, UserInvitation
+from .models import FAILED_DELIVERY, LEFT_DELIVERY, Delivery, InvitationHistory, InvitationQuerySet, UserInvitation
 from .states import Status
 
 PAGE_SIZES = (25, 50, 100)
+ENDED_DELIVERY = (*FAILED_DELIVERY, *LEFT_DELIVERY)
 
 
 def visible_invitations(*, actor: Actor) -> InvitationQuerySet:
@@ -116,12 +117,17 @@ def filtered(invitations: InvitationQuerySet, filters: Filters, *, at: datetime)
         conditions &= Q(created_at__gte=filters.since)
     if filters.until:
         conditions &= Q(created_at__lt=filters.until)
+    if filters.attention in ("open", "expiring"):
+        conditions &= Q(status=Status.PENDING, expires_at__gt=at)
     if filters.attention == "expiring":
-        conditions &= Q(status=Status.PENDING, expires_at__gt=at, expires_at__lte=at + EXPIRING_SOON)
+        conditions &= Q(expires_at__lte=at + EXPIRING_SOON)
+    if filters.attention == "accepted":
+        conditions &= Q(status=Status.ACCEPTED, accepted_at__gte=at - LATELY)
     return invitations.filter(conditions)
 
 
 EXPIRING_SOON = timedelta(hours=48)
+LATELY = timedelta(days=30)
 
 
 def invitation_page(*, actor: Actor, filters: Filters, cursor: str = "", size: int = 50, at: datetime) -> Page:
@@ -161,8 +167,11 @@ def _decode(cursor: str) -> tuple[bool, tuple[datetime, UUID] | None]:
     if not cursor:
         return False, None
     try:
-        direction, created_at, pk = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
-        return direction == "n", (datetime.fromisoformat(created_at), UUID(pk))
+        direction, written, pk = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
+        created_at = datetime.fromisoformat(written)
+        if created_at.tzinfo is None:
+            raise ValueError("not one of ours")
+        return direction == "n", (created_at, UUID(pk))
     except (ValueError, binascii.Error):
         raise Malformed("This page address is damaged. Start again from the first page.", field="cursor") from None
 
@@ -205,13 +214,13 @@ class Overview:
     sent_and_accepted_by_day: list[tuple[str, int, int]]
 
 
-def overview(*, actor: Actor, days: int = 30, at: datetime) -> Overview:
+def overview(*, actor: Actor, days: int = LATELY.days, at: datetime) -> Overview:
     """Return the numbers of the overview page, over the invitations that the actor may see."""
     visible: QuerySet[UserInvitation] = visible_invitations(actor=actor)
     numbers: dict[str, Any] = visible.aggregate(
         failed=Count("pk", Q(status=Status.PENDING, expires_at__gt=at, delivery_status__in=FAILED_DELIVERY)),
         expiring=Count("pk", Q(status=Status.PENDING, expires_at__gt=at, expires_at__lte=at + EXPIRING_SOON)),
-        waiting=Count("pk", Q(status=Status.PENDING, expires_at__gt=at, delivery_status="queued")),
+        waiting=Count("pk", Q(status=Status.PENDING, expires_at__gt=at) & ~Q(delivery_status__in=ENDED_DELIVERY)),
         open=Count("pk", Q(status=Status.PENDING, expires_at__gt=at)),
         accepted=Count("pk", Q(status=Status.ACCEPTED, accepted_at__gte=at - timedelta(days=days))),
     )
