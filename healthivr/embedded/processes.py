@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+HAS_PROC = Path("/proc/self/stat").exists()  # Linux; elsewhere `ps` is asked
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -57,7 +58,7 @@ def command_line(pid: int) -> str:
     A zombie counts as not running: in a container whose first process reaps nobody it stays for ever, and both
     PostgreSQL and psutil take it for alive.
     """
-    if sys.platform == "linux":
+    if HAS_PROC:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes()

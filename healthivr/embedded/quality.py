@@ -23,7 +23,7 @@ def quality(state: State) -> int:
         checks = {
             "ruff check": (["ruff", "check", "."], development),
             "ruff format": (["ruff", "format", "--check", "."], development),
-            "djlint format": (["djlint", "--check", "--quiet", "templates"], development),
+            "djlint format": (["djlint", "--check", "templates"], development),
             "djlint lint": (["djlint", "--lint", "templates"], development),
             "mypy": (["mypy", "."], development),
             "migrations": ([python, "manage.py", "makemigrations", "--check", "--dry-run"], development),
@@ -43,6 +43,7 @@ def production_sample() -> dict[str, str]:
         "ENVIRONMENT": "production",
         "BASE_URL": "https://invite.healthivr.org",
         "EMAIL_URL": "smtp+tls://healthivr:secret@smtp.healthivr.org:587",
+        "TRUSTED_PROXIES": "1",
         "SECRET_KEY": secrets.token_hex(32),
         "JWT_SECRET_KEY": secrets.token_hex(32),
         "INVITATION_TOKEN_KEYS": f"k1:{secrets.token_hex(32)}",
