@@ -17,29 +17,24 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from healthivr.kernel.errors import DomainError, LinkClosed, Refused
 from healthivr.kernel.limits import count_attempt
+from organizations.views import PersonalRequest
 
 from . import services
 from .forms import ChangePasswordForm, NewPasswordForm, PasswordResetForm, ProfileForm, SetUpForm, SignInForm
-from .models import User
 
 BACKEND = "accounts.backends.EmailBackend"
 View = Callable[..., HttpResponse]
 get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
 
-class PersonalRequest(HttpRequest):
-    """A request of somebody signed in."""
-
-    user: User
-
-
 def limited(scope: str) -> Callable[[View], View]:
-    """Count each request to a public page in `scope` (settings.LIMITS)."""
+    """Count each request of a stranger to a public page in `scope` (settings.LIMITS)."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def counted(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            count_attempt(request, scope)
+            if scope != "anonymous_pages" or not request.user.is_authenticated:
+                count_attempt(request, scope)
             return view(request, *args, **kwargs)
 
         return counted

@@ -44,9 +44,7 @@ class FilterForm(forms.Form):
     since = forms.DateField(label=_("Created from"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(label=_("Created to"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
     attention = forms.CharField(required=False, max_length=20, widget=forms.HiddenInput)
-    size = forms.TypedChoiceField(
-        required=False, coerce=int, choices=[(n, n) for n in PAGE_SIZES], empty_value=50, widget=forms.HiddenInput
-    )
+    size = forms.ChoiceField(required=False, choices=[(str(n), n) for n in PAGE_SIZES], widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, kind: OrganizationKind, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

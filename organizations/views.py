@@ -1,5 +1,6 @@
 """Pages of an organization: its people, its settings, and the way into it."""
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,15 +19,24 @@ from .forms import EndMembershipForm, OrganizationForm
 from .models import Membership
 from .roles import Capability
 
+if TYPE_CHECKING:
+    from accounts.models import User
 
-class TenantRequest(HttpRequest):
+
+class PersonalRequest(HttpRequest):
+    """A request of somebody signed in."""
+
+    user: "User"
+
+
+class TenantRequest(PersonalRequest):
     """A request inside an organization: the middleware has said who acts."""
 
     actor: Actor
 
 
 @require_GET
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: PersonalRequest) -> HttpResponse:
     """The first page after sign-in: the only organization, or a choice, or a word when there is none."""
     belongings = selectors.organizations_of(request.user)
     if len(belongings) == 1:

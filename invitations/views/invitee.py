@@ -75,7 +75,7 @@ OUTCOMES: tuple[tuple[type[DomainError], str, str, int], ...] = (
 def visitor_of(request: HttpRequest) -> acceptance.Visitor:
     """Return who holds the link."""
     user = request.user if request.user.is_authenticated else None
-    return acceptance.Visitor(user=user, **origin(request))  # type: ignore[arg-type]
+    return acceptance.Visitor(user=user, **origin(request))
 
 
 def outcome(request: HttpRequest, error: DomainError, *, token: str) -> HttpResponse:
@@ -136,7 +136,7 @@ def start(request: HttpRequest) -> HttpResponse:
     goes_on_to = {"decline": "invitations:decline", "accept": "invitations:accept_form"}
     response = redirect(goes_on_to.get(request.POST.get("act", ""), "invitations:accept_form"))
     if request.POST.get("act") == "switch" and request.user.is_authenticated:
-        accounts.record_sign_out(user=request.user, **origin(request))  # type: ignore[arg-type]
+        accounts.record_sign_out(user=request.user, **origin(request))
         logout(request)
     response.set_cookie(
         COOKIE,

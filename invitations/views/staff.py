@@ -27,6 +27,7 @@ from organizations.views import TenantRequest
 from .story import story
 
 get_or_post = require_http_methods(["GET", "HEAD", "POST"])
+ROWS = 50
 
 
 # --- the list --------------------------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
     at = timezone.now()
     form = FilterForm(request.GET, kind=OrganizationKind(request.actor.organization.kind))
     form.is_valid()
-    size = form.cleaned_data.get("size", 50)
+    size = int(form.cleaned_data.get("size") or ROWS)
     page = selectors.invitation_page(
         actor=request.actor,
         filters=form.filters(),

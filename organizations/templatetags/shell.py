@@ -16,6 +16,7 @@ from organizations.actor import Actor
 from organizations.models import Organization
 from organizations.roles import Capability, Role
 from organizations.selectors import Belonging, organizations_of
+from organizations.views import PersonalRequest
 
 register = template.Library()
 
@@ -53,7 +54,7 @@ class Shell:
 @register.simple_tag(takes_context=True)
 def shell(context: Context) -> Shell:
     """Return the frame for the present request."""
-    request: HttpRequest = context["request"]
+    request: PersonalRequest = context["request"]
     actor: Actor | None = getattr(request, "actor", None)
     belongings = organizations_of(request.user)
     return Shell(
