@@ -49,8 +49,11 @@ CREATE FUNCTION organization_require_administrator(organization uuid) RETURNS vo
 SET search_path = pg_catalog, public AS $$
 BEGIN
     PERFORM FROM public.organizations_organizationsettings WHERE organization_id = organization FOR NO KEY UPDATE;
-    IF NOT EXISTS (SELECT FROM public.organizations_membership m JOIN public.accounts_user u ON u.id = m.user_id
-                   WHERE m.organization_id = organization AND m.status = 'active' AND m.is_org_admin AND u.is_active)
+    -- One that is purged as a whole needs nobody any more.
+    IF EXISTS (SELECT FROM public.organizations_organization WHERE id = organization)
+        AND NOT EXISTS (SELECT FROM public.organizations_membership m JOIN public.accounts_user u ON u.id = m.user_id
+                        WHERE m.organization_id = organization AND m.status = 'active' AND m.is_org_admin
+                            AND u.is_active)
     THEN
         RAISE EXCEPTION 'the last administrator of an organization stays' USING ERRCODE = '23514',
             CONSTRAINT = 'organization_has_administrator';
