@@ -271,7 +271,9 @@ def _new_link(actor: Actor, invitation: UserInvitation, role: Role, *, at: datet
 
 
 def _drop_waiting_mail(invitation: UserInvitation, *, at: datetime) -> None:
-    Delivery.objects.filter(invitation=invitation, purpose=Purpose.INVITATION, status__in=WAITING).update(
+    """Close what no worker holds. What one is sending this very moment is the worker's to close: it asks again before
+    each mail, and says `sent` of what had left."""
+    Delivery.objects.filter(invitation=invitation, purpose=Purpose.INVITATION, status=DeliveryStatus.QUEUED).update(
         status=DeliveryStatus.CANCELLED, finished_at=at
     )
 

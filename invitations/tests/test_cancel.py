@@ -10,6 +10,7 @@ from healthivr.kernel.errors import NotFound, NotPermitted
 from healthivr.testing.factories import InvitationFactory, MembershipFactory
 from healthivr.testing.world import World
 from invitations.acceptance import find_invitation, open_invitation
+from invitations.delivery import claim_batch, relay_due_deliveries
 from invitations.errors import InvitationClosed, NotYourInvitation
 from invitations.models import UserInvitation
 from invitations.services import cancel_invitation, resend_invitation
@@ -50,17 +51,27 @@ def test_cancel__open__closed_with_who_when_and_why(world: World) -> None:
     assert refusal.value.code == "invitation_cancelled"
 
 
-def test_cancel__mail_waiting_or_being_sent__does_not_leave_and_what_left_stays(world: World) -> None:
+def test_cancel__mail_waiting__does_not_leave_and_what_left_stays(world: World) -> None:
     lee = world.actor(world.lee)
     invitation = acts.invite(lee)
     for _again in range(2):
         with platform("test"):
             invitation.deliveries.filter(status=DeliveryStatus.QUEUED).update(status=DeliveryStatus.SENT)
         acts.act(resend_invitation, actor=lee, invitation_id=invitation.pk)
-    with platform("test"):
-        invitation.deliveries.filter(status=DeliveryStatus.QUEUED).update(status=DeliveryStatus.SENDING)
     cancel(lee, invitation)
     assert acts.deliveries(invitation) == ["sent", "sent", "cancelled"]
+
+
+def test_cancel__mail_held_by_a_worker__is_the_worker_s_to_close_and_does_not_leave(world: World) -> None:
+    lee = world.actor(world.lee)
+    invitation = acts.invite(lee)
+    claim_batch(size=10, at=timezone.now())
+    cancel(lee, invitation)
+    assert acts.deliveries(invitation) == ["sending"]
+    with platform("test"):
+        invitation.deliveries.update(next_try_at=timezone.now())
+    assert relay_due_deliveries() == 0
+    assert acts.deliveries(invitation) == ["cancelled"]
 
 
 def test_cancel__link_of_an_earlier_issue__says_cancelled_too(world: World) -> None:
