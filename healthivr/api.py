@@ -96,13 +96,13 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
         return None
     request = context.get("request")
     body: dict[str, Any] = {
+        **domain.extra,  # first: what RFC 9457 names means what RFC 9457 says
         "type": f"{settings.BASE_URL}/api/v1/docs/#{domain.code}",
         "title": status.phrase,
         "status": int(status),
         "detail": str(domain.message),
         "code": domain.code,
         "request_id": getattr(request, "request_id", ""),
-        **domain.extra,
     }
     if domain.field and "errors" not in body:
         body["errors"] = {domain.field: [str(domain.message)]}

@@ -48,12 +48,13 @@ MESSAGES = {
 
 
 class IllegalTransition(Conflict):
-    """The invitation is no longer, or not yet, where this could happen to it. `extra["status"]` says where it is."""
+    """The invitation is no longer, or not yet, where this could happen to it. `extra["invitation_status"]` says
+    where it is."""
 
     code = "illegal_transition"
 
     def __init__(self, status: Status) -> None:
-        super().__init__(MESSAGES[status], status=str(status.value))
+        super().__init__(MESSAGES[status], invitation_status=str(status.value))
 
 
 def next_status(current: Status, event: Event) -> Status:

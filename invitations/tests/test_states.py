@@ -53,7 +53,7 @@ def test_table__every_pair__is_decided(status: Status, event: Event) -> None:
         return
     with pytest.raises(IllegalTransition) as refusal:
         next_status(status, event)
-    assert refusal.value.extra == {"status": status.value}
+    assert refusal.value.extra == {"invitation_status": status.value}
     assert refusal.value.message == MESSAGES[status]
 
 
