@@ -41,12 +41,16 @@ def look() -> Iterator[Look]:
     FOLDER.mkdir(exist_ok=True)
 
     def looked(page: Page, name: str) -> None:
+        page.evaluate("document.fonts.ready")
         for viewport, theme, with_axe in LOOKS:
             page.set_viewport_size(viewport)  # type: ignore[arg-type]
             page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-            page.wait_for_timeout(60)
-            width = viewport["width"]
-            page.screenshot(path=FOLDER / f"{name}-{width}-{theme}.png", full_page=True)
+            width, height = viewport["width"], page.evaluate("document.documentElement.scrollHeight")
+            # A window as high as the page, since a picture of more than the window loses what is sticky.
+            page.set_viewport_size({"width": width, "height": max(height, viewport["height"])})
+            page.wait_for_timeout(120)
+            page.screenshot(path=FOLDER / f"{name}-{width}-{theme}.png")
+            page.set_viewport_size(viewport)  # type: ignore[arg-type]
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 findings.append(f"{name} scrolls sideways at {width}")
             if with_axe:
@@ -147,8 +151,8 @@ def fill_practice(world: World) -> dict[str, UserInvitation]:
             status="bounced",
             reason="550 5.1.1 There is no such mailbox",
             next_try_at=now,
-            created_at=now,
-            finished_at=now,
+            created_at=timezone.now(),
+            finished_at=timezone.now(),
         )
     with tenant(world.practice):
         invited = {

@@ -39,7 +39,7 @@ DELIVERIES: dict[str, tuple[str, str, Words]] = {
     DeliveryStatus.REJECTED: ("exclamation-octagon-fill", "danger", gettext_lazy("Not sent: the address is blocked")),
     DeliveryStatus.FAILED: ("exclamation-triangle-fill", "warning", gettext_lazy("Could not be sent")),
     DeliveryStatus.COMPLAINED: ("flag-fill", "danger", gettext_lazy("Reported as spam by the recipient")),
-    DeliveryStatus.CANCELLED: ("slash-circle", "neutral", gettext_lazy("Not sent any more: a newer link replaced it")),
+    DeliveryStatus.CANCELLED: ("slash-circle", "neutral", gettext_lazy("Taken back before it was sent")),
     DeliveryStatus.DISABLED: ("plug", "warning", gettext_lazy("Not sent: no mail server is set up")),
     DeliveryStatus.UNKNOWN: ("question-circle", "neutral", gettext_lazy("No receipt")),
 }

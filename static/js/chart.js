@@ -13,6 +13,8 @@
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    const every = Math.ceil((seconds.length * 64) / box.clientWidth); // a label needs 64 px; the last day always has one
+    const labelled = seconds.filter((_at, index) => (seconds.length - 1 - index) % every === 0);
     const bars = (align) => window.uPlot.paths.bars({ size: [0.38, 14], align, radius: 0.15 });
     const axis = { font, stroke: colour("--ink-soft"), ticks: { show: false } };
     if (chart) {
@@ -27,7 +29,7 @@
         padding: [8, 24, 0, 0],
         scales: { x: { range: (_plot, from, to) => [from - 43200, to + 43200] }, y: { range: (_plot, _low, high) => [0, Math.max(4, high)] } },
         axes: [
-          { ...axis, grid: { show: false }, size: 28, space: 64, values: (_plot, days) => days.map((at) => day.format(at * 1000)) },
+          { ...axis, grid: { show: false }, size: 28, splits: () => labelled, values: (_plot, days) => days.map((at) => day.format(at * 1000)) },
           { ...axis, grid: { stroke: colour("--line"), width: 1 }, size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 500, 1000, 5000] },
         ],
         series: [
@@ -44,8 +46,8 @@
   draw();
   dark.addEventListener("change", draw);
   new ResizeObserver(() => {
-    if (chart && chart.width !== box.clientWidth) {
-      chart.setSize({ width: box.clientWidth, height: box.clientHeight });
+    if (chart.width !== box.clientWidth) {
+      draw();
     }
   }).observe(box);
 })();
