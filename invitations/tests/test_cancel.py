@@ -143,7 +143,7 @@ def test_cancel__closed__refused_and_nothing_written(world: World, state: str) -
         acts.count_seats_anew()
     with acts.nothing_written(), pytest.raises(IllegalTransition) as refusal:
         cancel(lee, invitation)
-    assert refusal.value.extra == {"status": "expired" if state == "overdue" else state}
+    assert refusal.value.extra == {"invitation_status": "expired" if state == "overdue" else state}
 
 
 def test_cancel__long_reason__kept_whole_in_the_trail_and_cut_in_the_history(world: World) -> None:
