@@ -1,5 +1,6 @@
 """Turning templates into mails: text and HTML from one set of values, CSS inlined once a template."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -9,8 +10,9 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
 
-#: Stands for a value while a template is rendered and its CSS inlined; no value can contain it (private use area).
+#: Stand around a value's name while a template is rendered and its CSS inlined (private use area).
 _OPEN, _CLOSE = "\ue000", "\ue001"
+_MARK = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,12 @@ def write_mail(template: str, values: dict[str, str], *, language: str) -> MailT
     """
     present = frozenset(name for name, value in values.items() if value)
     subject, text, html = _skeleton(template, tuple(sorted(values)), present, language)
-    for name, value in values.items():
-        mark = f"{_OPEN}{name}{_CLOSE}"
-        subject = subject.replace(mark, " ".join(value.split()))
-        text = text.replace(mark, value)
-        html = html.replace(mark, escape(value).replace("\n", "<br>"))
-    return MailText(subject, text, html)
+    # In one pass each: what somebody typed may look like a mark itself.
+    return MailText(
+        _MARK.sub(lambda mark: " ".join(values[mark[1]].split()), subject),
+        _MARK.sub(lambda mark: values[mark[1]], text),
+        _MARK.sub(lambda mark: escape(values[mark[1]]).replace("\n", "<br>"), html),
+    )
 
 
 @lru_cache(maxsize=256)

@@ -62,7 +62,7 @@ def create_invitation(
         "email": normalise_email(email),
         "first_name": _optional_name(first_name, field="first_name"),
         "last_name": _optional_name(last_name, field="last_name"),
-        "message": _clean_message(message),
+        "message": clean_message(message),
         "language": _known_language(language),
         "expires_at": at + _life(role, expires_in_hours),
     }
@@ -161,8 +161,10 @@ def _optional_name(typed: str, *, field: str) -> str:
     return name
 
 
-def _clean_message(typed: str) -> str:
-    message = "".join(c for c in typed.replace("\r\n", "\n") if c == "\n" or ord(c) >= 32).strip()
+def clean_message(typed: str) -> str:
+    """Return the note as it is stored and mailed: without control characters. Raises Malformed when it is too long."""
+    text = typed.replace("\r\n", "\n").replace("\t", " ")
+    message = "".join(c for c in text if c == "\n" or ord(c) >= 32).strip()
     if len(message) > MESSAGE_LENGTH:
         raise Malformed(_("Keep the note under 1,000 characters."), code="message_too_long", field="message")
     return message
@@ -213,7 +215,7 @@ def update_invitation(
         if last_name is not None:
             new["last_name"] = _optional_name(last_name, field="last_name")
         if message is not None:
-            new["message"] = _clean_message(message)
+            new["message"] = clean_message(message)
         if language is not None:
             new["language"] = _known_language(language)
         old_role = Role(invitation.invitation_type)

@@ -13,7 +13,7 @@ from accounts.views import mail_frame
 from invitations.forms import NewInvitationForm
 from invitations.messages import write_invitation
 from invitations.models import UserInvitation
-from invitations.services import SHORT_LIFE_HOURS, SHORT_LIVED
+from invitations.services import SHORT_LIFE_HOURS, SHORT_LIVED, clean_message
 from invitations.tokens import LINK_PATH
 from organizations.actor import Actor
 from organizations.roles import Capability, Role
@@ -49,9 +49,9 @@ def _unsaved(actor: Actor, typed: dict[str, Any], roles: list[Role]) -> UserInvi
         invited_by=actor.user,
         invitation_type=role.value,
         email=typed.get("email"),
-        first_name=typed.get("first_name", ""),
-        last_name=typed.get("last_name", ""),
-        message=typed.get("message", ""),
+        first_name=" ".join(typed.get("first_name", "").split()),
+        last_name=" ".join(typed.get("last_name", "").split()),
+        message=clean_message(typed.get("message", "")),
         language=typed.get("language") or "en",
         expires_at=timezone.now() + timedelta(hours=typed.get("expires_in_hours") or usual),
     )
