@@ -178,10 +178,10 @@ def parsed(message: bytes) -> EmailMessage:
 
 
 def plain_text(message: EmailMessage) -> str:
-    """Return the text part of a message."""
+    """Return the text part of a message, its lines ended as ours are."""
     part = message.get_body(("plain",))
     assert part is not None
-    return str(part.get_content())
+    return str(part.get_content()).replace("\r\n", "\n")
 
 
 def html_text(message: EmailMessage) -> str:

@@ -292,6 +292,7 @@ def test_create__name_that_mail_programs_would_link__malformed_at_its_field(
     [
         ("  Welcome!\r\nSee you on Monday.\n", "Welcome!\nSee you on Monday."),
         ("a\0b\x07c", "abc"),
+        ("one\ttwo", "one two"),
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
         ("{{ invitation_url }} {% now 'Y' %}", "{{ invitation_url }} {% now 'Y' %}"),
         ("x" * 1000, "x" * 1000),
