@@ -9,7 +9,7 @@ from .models import AccountMail, SetupLink, User
 
 @admin.register(User)
 class UserAdmin(AuditedAdmin):
-    editable = ("first_name", "last_name", "time_zone", "language")
+    editable = ("first_name", "last_name")
     exclude = ("password",)
     list_display = ("email", "first_name", "last_name", "is_active", "last_login", "created_at")
     search_fields = ("email", "first_name", "last_name")

@@ -56,7 +56,8 @@ class AuditedAdmin(ReadOnlyAdmin):
         return True
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        return [field.name for field in self.opts.fields if field.name not in self.editable]
+        hidden = {*self.editable, *(self.exclude or ())}
+        return [field.name for field in self.opts.fields if field.name not in hidden]
 
     def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Any], change: bool) -> None:
         before = self.model._default_manager.get(pk=obj.pk)
