@@ -1,6 +1,8 @@
 """Organizations in Django admin. Names may be corrected here; members, seats and states have services of their own."""
 
+from django import forms
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from audit.admin import AuditedAdmin, ReadOnlyAdmin
 
@@ -15,8 +17,22 @@ class OrganizationAdmin(AuditedAdmin):
     search_fields = ("name", "slug")
 
 
+class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Says what the database would refuse: it sees the seats in use, which the form does not show."""
+
+    def clean_seat_limit(self) -> int:
+        limit: int = self.cleaned_data["seat_limit"]
+        if limit < self.instance.seats_used:
+            raise forms.ValidationError(
+                _("%(used)d seats are in use. End memberships or cancel invitations first."),
+                params={"used": self.instance.seats_used},
+            )
+        return limit
+
+
 @admin.register(OrganizationSettings)
 class OrganizationSettingsAdmin(AuditedAdmin):
+    form = SettingsForm
     editable = ("seat_limit", "staff_may_invite")
     list_display = ("organization", "plan", "seats_used", "seat_limit", "staff_may_invite")
 
