@@ -1,0 +1,205 @@
+"""Django admin: for platform administrators alone, to look at everything and to change little."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db.models import Model
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import AccountMail, SetupLink, User
+from accounts.services import create_setup_link
+from audit import services as audit
+from audit.admin import AuditedAdmin
+from healthivr.testing.factories import MembershipFactory, UserFactory
+from healthivr.testing.world import World
+from invitations.models import Delivery, InvitationBatch, InvitationHistory
+from invitations.states import Event
+from invitations.tokens import derive_token
+from organizations.models import Membership, Organization
+from organizations.roles import Role
+from organizations.tenancy import platform
+from patients.models import Patient
+
+SignIn = Callable[[User], Client]
+#: What platform staff may correct here; all else belongs to services.
+EDITABLE = {
+    "accounts.User": {"first_name", "last_name"},
+    "organizations.Organization": {"name"},
+    "organizations.OrganizationSettings": {"seat_limit", "staff_may_invite"},
+}
+
+
+def registered() -> list[type[Model]]:
+    return sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+def listed(model: type[Model]) -> str:
+    return f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+
+
+@pytest.fixture
+def full_world(world: World, now: datetime) -> World:
+    """A row of every model."""
+    with platform("test"):
+        own: dict[str, Any] = {"organization": world.practice}
+        Delivery.objects.create(invitation=world.invitation, next_try_at=now, created_at=now, **own)
+        InvitationHistory.objects.create(
+            invitation=world.invitation, event=Event.RESEND, at=now, token_hash="e" * 64, **own
+        )
+        InvitationBatch.objects.create(**own)
+        Patient.objects.create(**own)
+        audit.record(actor=world.actor(world.lee), action="test.act", target=world.practice)
+    AccountMail.objects.create(kind="password_reset", user=world.lee, next_try_at=now, created_at=now)
+    SetupLink.objects.create(digest="d" * 64, expires_at=now)
+    return world
+
+
+# --- who gets in -----------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S2.24")
+def test_site__platform_administrator_gets_in__everybody_else_finds_nothing(world: World, sign_in: SignIn) -> None:
+    support = UserFactory()
+    with platform("test"):
+        MembershipFactory(organization=world.platform, user=support, role=Role.SUPPORT, is_org_admin=False)
+    pages = ["/admin/", *(listed(model) for model in registered()), f"/admin/accounts/user/{world.lee.pk}/change/"]
+    for url in pages:
+        assert sign_in(world.ana).get(url).status_code == 200, url
+        for user in (world.lee, world.omar, world.mia, world.stone, support):
+            response = sign_in(user).get(url, follow=True)
+            assert response.status_code == 404, f"{user.email} {url}"
+            assert world.lee.email not in response.text
+
+
+def test_site__nobody_signed_in__sent_to_the_one_sign_in_page_and_back(world: World) -> None:
+    for url in ("/admin/", "/admin/accounts/user/"):
+        response = Client().get(url, follow=True)
+        assert response.redirect_chain[-1][0].startswith("/sign-in/?next=")
+        assert response.redirect_chain[-1][0].endswith(url.replace("/", "%2F")) or url in response.redirect_chain[-1][0]
+    assert "password" not in {name for name, _view in Client().get("/admin/").context or []}
+
+
+def test_site__administrator_no_longer__out_with_the_next_request(world: World, sign_in: SignIn) -> None:
+    client = sign_in(world.ana)
+    assert client.get("/admin/accounts/user/").status_code == 200
+    with platform("test"):
+        MembershipFactory(organization=world.platform, role=Role.ADMIN, is_org_admin=True)
+        Membership.objects.filter(user=world.ana).update(status="ended", ended_at=timezone.now())
+    assert client.get("/admin/accounts/user/", follow=True).status_code == 404
+
+
+def test_site__write_by_a_member_of_a_practice__refused_and_nothing_changed(world: World, sign_in: SignIn) -> None:
+    url = f"/admin/organizations/organization/{world.practice.pk}/change/"
+    assert sign_in(world.lee).post(url, {"name": "Mine"}, follow=True).status_code == 404
+    assert Client().post(url, {"name": "Mine"}).status_code == 302
+    assert Organization.objects.get(pk=world.practice.pk).name == "Lee Family Practice"
+    assert sign_in(world.ana).post(url, {"name": "Renamed"}).status_code == 302
+    assert Organization.objects.get(pk=world.practice.pk).name == "Renamed"
+
+
+# --- what there is to see --------------------------------------------------------------------------------------------
+def test_site__models__are_ours_and_nobody_elses() -> None:
+    ours = {"accounts", "audit", "invitations", "organizations", "patients"}
+    assert {model._meta.app_label for model in registered()} == ours
+    assert len(registered()) >= 13
+
+
+@pytest.mark.parametrize("model", registered(), ids=lambda model: model._meta.label)
+def test_pages__list_detail_search_and_history_of_every_model__render(
+    full_world: World, sign_in: SignIn, model: type[Model]
+) -> None:
+    client = sign_in(full_world.ana)
+    page = client.get(listed(model))
+    assert page.status_code == 200
+    links = re.findall(rf'href="({re.escape(listed(model))}[^"?]+/change/)', page.text)
+    assert links, "the list shows no row"
+    for url in links[:3]:
+        assert client.get(url).status_code == 200, url
+        assert client.get(url.replace("/change/", "/history/")).status_code == 200, url
+    assert client.get(listed(model), {"q": "lee"}).status_code == 200
+    for name in admin.site._registry[model].list_filter:
+        assert client.get(listed(model), {f"{name}__exact": "active"}).status_code in (200, 302), name
+
+
+def test_pages__every_one__shows_no_token_no_digest_and_no_password(full_world: World, sign_in: SignIn) -> None:
+    world, client = full_world, sign_in(full_world.ana)
+    secrets = {
+        world.invitation.token_hash,
+        world.invitation.token_nonce,
+        world.invitation.token_nonce.partition(":")[2],
+        derive_token(world.invitation.token_nonce),
+        world.lee.password,
+        "argon2id$",
+        "e" * 64,
+        "d" * 64,
+    }
+    for model in registered():
+        page = client.get(listed(model))
+        links = re.findall(rf'href="({re.escape(listed(model))}[^"?]+/change/)', page.text)
+        texts = [page.text, *(client.get(url).text for url in links)]
+        assert not [secret for secret in secrets for text in texts if secret in text], model._meta.label
+
+
+# --- what cannot be done ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("model", registered(), ids=lambda model: model._meta.label)
+def test_model__add_and_delete__not_possible(full_world: World, sign_in: SignIn, model: type[Model]) -> None:
+    client = sign_in(full_world.ana)
+    with platform("test"):
+        pk, before = model._default_manager.first().pk, model._default_manager.count()  # type: ignore[union-attr]
+    assert client.get(f"{listed(model)}{pk}/change/").status_code in (200, 302)
+    for url in (f"{listed(model)}add/", f"{listed(model)}{pk}/delete/"):
+        assert client.get(url).status_code == 403, url
+        assert client.post(url, {"post": "yes"}).status_code == 403, url
+    client.post(listed(model), {"action": "delete_selected", "_selected_action": [str(pk)], "post": "yes"})
+    with platform("test"):
+        assert model._default_manager.filter(pk=pk).exists()
+        assert model._default_manager.count() >= before
+
+
+@pytest.mark.parametrize("model", registered(), ids=lambda model: model._meta.label)
+def test_model__change__only_what_the_domain_leaves_to_staff(
+    full_world: World, sign_in: SignIn, model: type[Model]
+) -> None:
+    model_admin, label = admin.site._registry[model], model._meta.label
+    client = sign_in(full_world.ana)
+    with platform("test"):
+        pk = model._default_manager.first().pk  # type: ignore[union-attr]
+    page = client.get(f"{listed(model)}{pk}/change/", follow=True)
+    inputs = set(re.findall(r'<(?:input|select|textarea)[^>]*\bname="([^"]+)"', page.text))
+    assert inputs & {field.name for field in model._meta.fields} == EDITABLE.get(label, set())
+    if label not in EDITABLE:
+        assert not isinstance(model_admin, AuditedAdmin)
+        assert client.post(f"{listed(model)}{pk}/change/", {}).status_code == 403
+
+
+def test_change__of_a_field_that_is_not_offered__ignored(world: World, sign_in: SignIn) -> None:
+    client = sign_in(world.ana)
+    form = {"name": "Renamed", "state": "inactive", "slug": "stolen", "kind": "chp", "parent": ""}
+    assert client.post(f"/admin/organizations/organization/{world.practice.pk}/change/", form).status_code == 302
+    organization = Organization.objects.get(pk=world.practice.pk)
+    assert (organization.name, organization.state, organization.slug, organization.kind) == (
+        *("Renamed", "active", "lee-family-practice", "practice"),
+    )
+    form = {
+        "first_name": "June",
+        "last_name": "Lee",
+        "time_zone": "UTC",
+        "email": "eve@example.org",
+        "is_active": "",
+        "password": "x",
+    }
+    assert client.post(f"/admin/accounts/user/{world.lee.pk}/change/", form).status_code == 302
+    user = User.objects.get(pk=world.lee.pk)
+    assert (user.first_name, user.email, user.is_active, user.password) == (
+        *("June", "lee@example.org", True, world.lee.password),
+    )
+
+
+def test_password__of_somebody__cannot_be_set_here(world: World, sign_in: SignIn) -> None:
+    client = sign_in(world.ana)
+    assert client.get(f"/admin/accounts/user/{world.lee.pk}/change/").status_code == 200
+    assert client.get(f"/admin/accounts/user/{world.lee.pk}/password/").status_code in (302, 404)
+    assert create_setup_link(at=timezone.now()) is None
