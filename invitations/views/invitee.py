@@ -25,6 +25,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import services as accounts
 from accounts.views import BACKEND, limited, origin
 from healthivr.kernel.errors import Conflict, DomainError, Malformed, NotFound, Refused
+from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.masking import mask_email
 from invitations import acceptance
 from invitations.errors import (
@@ -150,8 +151,11 @@ def start(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _token(request: HttpRequest) -> str:
-    """Return the link that this browser is busy with: the form's own, else the cookie's."""
+def _presented_token(request: HttpRequest) -> str:
+    """Return the link that this browser is busy with: the form's own, else the cookie's. What is sent counts towards the
+    limit; a page that is merely shown again does not, since a whole clinic may share one address."""
+    if request.method == "POST":
+        count_attempt(request, "token_pages")
     return str(request.POST.get("token") or request.COOKIES.get(COOKIE, ""))
 
 
@@ -162,7 +166,7 @@ def _token(request: HttpRequest) -> str:
 @never_cache
 def accept(request: HttpRequest) -> HttpResponse:
     """Ask for what is missing, then accept. An existing person signs in first and comes back here."""
-    token, visitor = _token(request), visitor_of(request)
+    token, visitor = _presented_token(request), visitor_of(request)
     try:
         invitation = acceptance.open_invitation(token=token, at=timezone.now())
         acceptance.require_right_account(invitation, visitor)
@@ -174,8 +178,7 @@ def accept(request: HttpRequest) -> HttpResponse:
         return outcome(request, error, token=token)
     form = _accept_form(request, invitation, visitor)
     if request.method == "POST" and form.is_valid():
-        count = limited("token_pages")(_accept)
-        return count(request, invitation, visitor, form, token=token)
+        return _accept(request, invitation, visitor, form, token=token)
     return _accept_page(request, invitation, form, token=token)
 
 
@@ -243,13 +246,12 @@ def welcome(request: TenantRequest, organization: str) -> HttpResponse:
 @never_cache
 def decline(request: HttpRequest) -> HttpResponse:
     """Ask why, then decline."""
-    token = _token(request)
+    token = _presented_token(request)
     form = DeclineForm(request.POST if request.method == "POST" else None)
     try:
         invitation = acceptance.open_invitation(token=token, at=timezone.now())
         if request.method == "POST" and form.is_valid():
-            count = limited("token_pages")(_decline)
-            return count(request, form, token=token)
+            return _decline(request, form, token=token)
     except DomainError as error:
         return outcome(request, error, token=token)
     context = {"form": form, "token": token, **invitation_facts(invitation)}
@@ -272,10 +274,9 @@ def decline_done(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @sensitive_post_parameters("token")
 @require_POST
-@limited("token_pages")
 def new_link(request: HttpRequest) -> HttpResponse:
     """Have a working link mailed to the invited address, and to no other."""
-    token = _token(request)
+    token = _presented_token(request)
     try:
         acceptance.request_new_link(token=token, visitor=visitor_of(request), at=timezone.now())
     except (Conflict, NotFound, Refused, InvitationClosed) as error:
