@@ -94,7 +94,7 @@ def test_renew__each__one_event_beside_the_one_of_the_expiry(world: World) -> No
 def test_renew__still_open__refused_and_nothing_written(world: World) -> None:
     with acts.nothing_written(), pytest.raises(IllegalTransition) as refusal:
         renew(world.actor(world.lee), world.invitation)
-    assert refusal.value.extra == {"status": "pending"}
+    assert refusal.value.extra == {"invitation_status": "pending"}
 
 
 @pytest.mark.parametrize("state", ["cancelled", "declined", "accepted"])
@@ -109,7 +109,7 @@ def test_renew__ended__refused_and_nothing_written(world: World, state: str) -> 
             invitation = InvitationFactory(organization=world.practice, invited_by=world.lee, **{state: True})
     with acts.nothing_written(), pytest.raises(IllegalTransition) as refusal:
         renew(lee, invitation)
-    assert refusal.value.extra == {"status": state}
+    assert refusal.value.extra == {"invitation_status": state}
 
 
 # --- what may have changed meanwhile ---------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def test_resend__ended__refused_and_nothing_written(world: World, state: str) ->
             invitation = InvitationFactory(organization=world.practice, invited_by=world.lee, **{state: True})
     with acts.nothing_written(), pytest.raises(IllegalTransition) as refusal:
         resend(lee, invitation)
-    assert refusal.value.extra == {"status": state}
+    assert refusal.value.extra == {"invitation_status": state}
 
 
 # --- whose it is -----------------------------------------------------------------------------------------------------

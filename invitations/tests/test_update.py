@@ -304,7 +304,7 @@ def test_update__closed__refused_and_nothing_written(world: World, state: str) -
     for values in ({"first_name": "Late"}, {"expires_in_hours": 24}, {"invitation_type": "office_admin"}):
         with acts.nothing_written(), pytest.raises(IllegalTransition) as refusal:
             update(world.actor(world.lee), invitation, **values)
-        assert refusal.value.extra == {"status": "expired" if state == "overdue" else state}
+        assert refusal.value.extra == {"invitation_status": "expired" if state == "overdue" else state}
 
 
 @pytest.mark.seed("S0.7")
@@ -314,4 +314,4 @@ def test_update__accepted__refused_and_nothing_written(world: World) -> None:
     acts.accept(invitation)
     with acts.nothing_written(), pytest.raises(IllegalTransition) as refusal:
         update(world.actor(world.lee), invitation, first_name="Late")
-    assert refusal.value.extra == {"status": "accepted"}
+    assert refusal.value.extra == {"invitation_status": "accepted"}
