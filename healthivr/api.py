@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication as DRFSessionAuthentication
 from rest_framework.parsers import BaseParser
@@ -23,7 +24,7 @@ from healthivr.kernel.errors import (
     NotSignedIn,
     TooManyRequests,
 )
-from healthivr.views import http_status
+from healthivr.views import http_status, problem_body
 
 MAX_DEPTH = 20
 
@@ -33,6 +34,16 @@ class SessionAuthentication(DRFSessionAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return "Session"
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the schema names it."""
+
+    target_class = "healthivr.api.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
 
 
 class StrictJSONParser(BaseParser):
@@ -95,15 +106,7 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
     else:
         return None
     request = context.get("request")
-    body: dict[str, Any] = {
-        **domain.extra,  # first: what RFC 9457 names means what RFC 9457 says
-        "type": f"{settings.BASE_URL}/api/v1/docs/#{domain.code}",
-        "title": status.phrase,
-        "status": int(status),
-        "detail": str(domain.message),
-        "code": domain.code,
-        "request_id": getattr(request, "request_id", ""),
-    }
+    body = problem_body(request, status, code=domain.code, detail=domain.message, extra=domain.extra)
     if domain.field and "errors" not in body:
         body["errors"] = {domain.field: [str(domain.message)]}
     headers = {"Retry-After": str(domain.retry_after)} if isinstance(domain, TooManyRequests) else {}

@@ -329,14 +329,18 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "healthivr",
-    "DESCRIPTION": "Bring people into healthcare organizations by invitation, and prove it.",
+    "DESCRIPTION": "Bring people into healthcare organizations by invitation, and prove it.\n\n"
+    + (BASE_DIR / "docs" / "errors.md").read_text(),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"InvitationTypeEnum": "organizations.roles.InvitationType"},
+    "ENUM_NAME_OVERRIDES": {
+        "InvitationTypeEnum": "invitations.api.serializers.TYPES",
+        "ShownInvitationTypeEnum": "invitations.models.TYPE_CHOICES",
+    },
 }
 
 # --- logs ------------------------------------------------------------------------------------------------------------

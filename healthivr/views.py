@@ -5,9 +5,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import select_template
+from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import (
     Conflict,
@@ -42,12 +43,48 @@ def http_status(error: DomainError) -> HTTPStatus:
     raise LookupError(type(error).__name__)
 
 
+#: What an answer that no view gave is called in the API.
+CODES = {400: "malformed_request", 403: "not_permitted", 404: "not_found", 500: "server_error"}
+SENTENCES = {
+    400: _("The address of this request is not valid."),
+    403: NotPermitted.message,
+    404: NotFound.message,
+    500: _("Something went wrong on our side. Quote the request id to support."),
+}
+
+
+def problem_body(
+    request: Any, status: HTTPStatus, *, code: str, detail: Any, extra: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the problem details of an error (RFC 9457), as every error of the API is written."""
+    return {
+        **(extra or {}),  # first: what RFC 9457 names means what RFC 9457 says
+        "type": f"{settings.BASE_URL}/api/v1/docs/#{code}",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": str(detail),
+        "code": code,
+        "request_id": getattr(request, "request_id", ""),
+    }
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
+
+
 def error_page(request: HttpRequest, status: int = 0, error: DomainError | None = None) -> HttpResponse:
-    """Return the page of a status or of a domain error, with the request's id to quote to support."""
-    status = http_status(error) if error else status
-    template = select_template([f"{status}.html", "layout/error.html"])
-    context: dict[str, Any] = {"status": int(status), "error": error, "request_id": getattr(request, "request_id", "")}
-    response = HttpResponse(template.render(context, request), status=status)
+    """Return the page of a status or of a domain error, with the request's id to quote to support; below /api/ the same
+    as a problem."""
+    status = http_status(error) if error else HTTPStatus(status)
+    response: HttpResponse
+    if _is_api(request):
+        code, detail = (error.code, error.message) if error else (CODES[status], SENTENCES[status])
+        body = problem_body(request, status, code=code, detail=detail)
+        response = JsonResponse(body, status=status, content_type="application/problem+json")
+    else:
+        template = select_template([f"{status}.html", "layout/error.html"])
+        context = {"status": int(status), "error": error, "request_id": getattr(request, "request_id", "")}
+        response = HttpResponse(template.render(context, request), status=status)
     if isinstance(error, TooManyRequests):
         response["Retry-After"] = str(error.retry_after)
     return response
@@ -75,6 +112,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 def server_error(request: HttpRequest) -> HttpResponse:
     """500: without context or database, for either may be what failed. Says the id and nothing else."""
     request_id = getattr(request, "request_id", "")
+    if _is_api(request):
+        return error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
     response = render(None, "500.html", {"request_id": request_id}, status=HTTPStatus.INTERNAL_SERVER_ERROR)
     response["X-Request-ID"] = request_id
     return response

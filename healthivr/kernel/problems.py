@@ -20,6 +20,9 @@ class ProblemSerializer(serializers.Serializer[Any]):
     )
 
 
-def problems(**codes_by_status: str) -> dict[int, OpenApiResponse]:
+def problems(**codes_by_status: str) -> dict[tuple[int, str], OpenApiResponse]:
     """Return the documented errors of an operation: `problems(e404="not_found")`."""
-    return {int(name[1:]): OpenApiResponse(ProblemSerializer, codes) for name, codes in codes_by_status.items()}
+    return {
+        (int(name[1:]), "application/problem+json"): OpenApiResponse(ProblemSerializer, codes)
+        for name, codes in codes_by_status.items()
+    }
