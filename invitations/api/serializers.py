@@ -134,10 +134,12 @@ class OpenInvitationSerializer(serializers.ModelSerializer[UserInvitation]):
 class AcceptInvitationSerializer(serializers.Serializer[Any]):
     """What a new person sends. Anything else in the body, such as a role, is ignored: the invitation decides (S0.11)."""
 
-    password = serializers.CharField(required=False, default="", trim_whitespace=False, write_only=True)
-    first_name = serializers.CharField(required=False, default="")
-    last_name = serializers.CharField(required=False, default="")
-    organization_name = serializers.CharField(required=False, default="")
+    password = serializers.CharField(
+        required=False, allow_blank=True, default="", trim_whitespace=False, write_only=True
+    )
+    first_name = serializers.CharField(required=False, allow_blank=True, default="")
+    last_name = serializers.CharField(required=False, allow_blank=True, default="")
+    organization_name = serializers.CharField(required=False, allow_blank=True, default="")
     practice_id = serializers.UUIDField(required=False, default=None)
 
 
