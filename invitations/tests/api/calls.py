@@ -16,6 +16,7 @@ from organizations.models import Organization
 
 ROOT = "/api/v1/invitations/"
 JSON = "application/json"
+PROBLEM_NAMES = {"type", "title", "status", "detail", "code", "request_id"}
 
 
 def call(
