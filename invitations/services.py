@@ -105,7 +105,7 @@ def _insert(actor: Actor, role: Role, values: dict[str, Any], *, at: datetime) -
                 invitation_type=role,
                 token_nonce=nonce,
                 token_hash=digest_of(nonce),
-                invited_by_id=actor.user_id,
+                invited_by=actor.user,  # the person, whom every answer names; the key alone would cost a query
                 upline_id=actor.user_id,
                 created_at=at,
                 updated_at=at,
