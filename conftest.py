@@ -10,4 +10,5 @@ pytest_plugins = [
     "healthivr.testing.world",
     "healthivr.testing.mail",
     "healthivr.testing.processes",
+    "healthivr.testing.statements",
 ]
