@@ -67,7 +67,7 @@ def install(*, dev: bool) -> None:
         requirements = ROOT / ("requirements-dev.txt" if dev else "requirements.txt")
         assets = start_npm(["npm"]) if assets_missing() and shutil.which("npm") else None
         install_packages(VENV, requirements)
-        if not os.environ.get("REDIS_URL"):
+        if not (os.environ.get("REDIS_URL") or os.environ.get("REDIS_HOST")):
             redis_server(VENV)
         finish_assets(assets)
     finally:

@@ -14,6 +14,12 @@ from healthivr.embedded.redis_server import Redis
 from healthivr.embedded.state import State, write_private
 
 DEFAULT_PORT = 8000
+#: What the settings also read where our own name for it is not set; ours would win over it.
+OTHER_NAMES = {
+    "REDIS_URL": ("REDIS_HOST",),
+    "EMAIL_URL": ("SMTP_HOST",),
+    "BASE_URL": ("INVITATION_BASE_URL", "APP_BASE_URL"),
+}
 
 
 def uses_embedded_postgres() -> bool:
@@ -29,7 +35,18 @@ def uses_embedded_postgres() -> bool:
 
 def uses_embedded_redis() -> bool:
     """Tell whether no Redis was given."""
-    return not os.environ.get("REDIS_URL")
+    return not given("REDIS_URL")
+
+
+def uses_mail_sink() -> bool:
+    """Tell whether no mail server was given."""
+    return not given("EMAIL_URL")
+
+
+def given(name: str) -> str:
+    """Return what the environment says for `name`, under that name or another that the settings know, else ""."""
+    values = (os.environ.get(one) for one in (name, *OTHER_NAMES[name]))
+    return next((value for value in values if value), "")
 
 
 def web_port() -> int:
@@ -50,12 +67,13 @@ def build(state: State, environment: str) -> dict[str, str]:
     built |= {
         "ENVIRONMENT": environment,
         "PORT": str(port),
-        "BASE_URL": f"http://localhost:{port}",
         "HEALTHIVR_STATE": str(state.folder),
         "MAIL_FOLDER": str(state.mail),
         "PYTHONUNBUFFERED": "1",
     }
-    if environment == "development":
+    if not given("BASE_URL"):
+        built["BASE_URL"] = f"http://localhost:{port}"
+    if environment == "development" and uses_mail_sink():
         built["EMAIL_URL"] = f"smtp://127.0.0.1:{mail_port(state)}"
     if uses_embedded_postgres():
         postgres = Postgres(state)
@@ -66,6 +84,8 @@ def build(state: State, environment: str) -> dict[str, str]:
         built["REDIS_URL"] = Redis(state).url
     built |= {name: value for name, value in os.environ.items() if value}
     built["HEALTHIVR_STATE"] = str(state.folder)
+    if environment == "test":
+        built["ENVIRONMENT"] = "test"  # whatever the shell is used for otherwise
     built["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return built
 

@@ -55,7 +55,8 @@ def run(state: State) -> None:
 def _run(state: State) -> None:
     procfile = read_procfile(ROOT / "Procfile")
     port = process_environment.web_port()
-    with_sink = not os.environ.get("EMAIL_URL")
+    with_sink = process_environment.uses_mail_sink()
+    address = process_environment.given("BASE_URL") or f"http://localhost:{port}"
     supervisor = Supervisor(state.folder)
     supervisor.heal(["mail", *procfile])
     check_port(port)
@@ -70,10 +71,8 @@ def _run(state: State) -> None:
             first_steps = prepare_database(environment)
             for name, command in procfile.items():
                 supervisor.add(name, command, environment | (SAYS_LESS if name in TICKING else {}))
-            mails = f"{environment['BASE_URL']}/dev/mail/" if with_sink else ""
-            threading.Thread(
-                target=_announce, args=(port, environment["BASE_URL"], mails, first_steps), daemon=True
-            ).start()
+            mails = f"{address}/dev/mail/" if with_sink else ""
+            threading.Thread(target=_announce, args=(port, address, mails, first_steps), daemon=True).start()
             supervisor.watch()
         finally:
             supervisor.stop()
@@ -141,7 +140,8 @@ def _announce(port: int, address: str, mails: str, first_steps: list[str]) -> No
 
 
 def _is_ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    host = os.environ.get("HOST") or "127.0.0.1"
+    connection = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=5)  # noqa: S104
     try:
         connection.request("GET", "/readyz", headers={"Host": f"localhost:{port}"})
         return connection.getresponse().status == 200

@@ -95,7 +95,7 @@ def check_given_servers() -> None:
     """Ask the servers that the environment names whether they are there. Raises CannotStart when one is not."""
     if not environment.uses_embedded_postgres():
         _check_postgres(os.environ["DATABASE_URL"])
-    if not environment.uses_embedded_redis():
+    if os.environ.get("REDIS_URL"):
         _check_redis(os.environ["REDIS_URL"])
 
 

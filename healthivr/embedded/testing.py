@@ -15,6 +15,7 @@ from healthivr.embedded.state import ROOT, State
 #: Set where `make test` runs us; a start in a test must not see them.
 GIVEN_BY_OUR_OWN_RUN = (
     *("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_SUPERUSER_URL", "REDIS_URL", "EMAIL_URL", "BASE_URL", "PORT"),
+    *("REDIS_HOST", "SMTP_HOST", "INVITATION_BASE_URL", "APP_BASE_URL", "HOST", "LOG_LEVEL"),
     *("HEALTHIVR_STATE", "MAIL_FOLDER", "ENVIRONMENT", "SECRET_KEY", "JWT_SECRET_KEY", "INVITATION_TOKEN_KEYS"),
     *("ENCRYPTION_KEY", "DJANGO_SETTINGS_MODULE", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"),
 )
@@ -28,7 +29,7 @@ with psycopg.connect(os.environ["DATABASE_SUPERUSER_URL"], autocommit=True) as s
         server.execute("CREATE DATABASE healthivr OWNER healthivr")
         with psycopg.connect(os.environ["DATABASE_URL"]) as database:
             database.execute("CREATE TABLE visits (at timestamptz DEFAULT now())")
-        print("Make the first account: " + os.environ["BASE_URL"] + "/setup/abc/")
+        print("Make the first account: " + os.environ.get("BASE_URL", "http://other") + "/setup/abc/")
 """
 
 WEB = """

@@ -192,15 +192,17 @@ def test_run__server_dies__is_started_again(run: Run, port: int, name: str) -> N
     stop(start)
 
 
-def test_run__given_mail_server__no_sink_and_no_mail_page(run: Run) -> None:
-    start = run(EMAIL_URL="smtp://mail.example.org:25")
+@pytest.mark.parametrize("given", [{"EMAIL_URL": "smtp://mail.example.org:25"}, {"SMTP_HOST": "mail.example.org"}])
+def test_run__given_mail_server__no_sink_and_no_mail_page(run: Run, given: dict[str, str]) -> None:
+    start = run(**given)
     said = start.until("Ctrl-C")
     assert "Its mails" not in said
     assert not any("mail_sink" in command_line(pid) for pid in start.pids())
 
 
-def test_run__given_address__is_the_one_it_names(run: Run) -> None:
-    assert "Open         https://dev.example.org/\n" in run(BASE_URL="https://dev.example.org").until("Ctrl-C")
+@pytest.mark.parametrize("name", ["BASE_URL", "APP_BASE_URL"])
+def test_run__given_address__is_the_one_it_names(run: Run, name: str) -> None:
+    assert "Open         https://dev.example.org/\n" in run(**{name: "https://dev.example.org"}).until("Ctrl-C")
 
 
 def test_run__mail_port_taken_meanwhile__another_is_chosen(run: Run, checkout: Path) -> None:
