@@ -12,7 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.ids import new_id
 
-LEASE = timedelta(seconds=60)
+#: How long a claim holds. It outlasts a batch (45 s) and the slowest mail, eleven answers of EMAIL_TIMEOUT each: nobody
+#: else takes up what is still on its way.
+LEASE = timedelta(minutes=5)
 #: How long to wait before each further attempt: five attempts in a day (invitations.md 4.2).
 BACK_OFF = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=4), timedelta(hours=18))
 

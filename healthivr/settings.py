@@ -245,7 +245,7 @@ _mail = environment.email(production=PRODUCTION)
 EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_USER", ""), _mail.get("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
-EMAIL_TIMEOUT = 30  # seconds
+EMAIL_TIMEOUT = 20  # seconds for each answer of the mail server; accounts/outbox.py counts on it
 DEFAULT_FROM_EMAIL = env.str("SMTP_FROM_EMAIL", default=f"healthivr <noreply@{urlsplit(BASE_URL).hostname}>")
 #: Where the development sink keeps mails; the page that shows them exists in development only.
 MAIL_FOLDER = environment.folder("MAIL_FOLDER") if not PRODUCTION else None

@@ -5,14 +5,15 @@ commit, and then with the same Message-ID and the same link.
 """
 
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+import psycopg
 import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Value
-from django.db.models.functions import Least
 from django.utils import timezone
 
 from accounts.outbox import LEASE, DeliveryStatus, due, next_attempt_at
@@ -28,11 +29,21 @@ from .states import Status
 
 log = structlog.get_logger("invitations.delivery")
 
+DELIVERIES, INVITATIONS = Delivery._meta.db_table, UserInvitation._meta.db_table
+IS_WANTED = f"""
+    SELECT d.purpose <> 'invitation' OR (i.status = 'pending' AND i.expires_at > %s AND i.token_nonce = %s)
+    FROM {DELIVERIES} d JOIN {INVITATIONS} i ON i.id = d.invitation_id
+    WHERE d.id = %s AND d.claim = %s AND d.status = 'sending' AND d.next_try_at > %s"""
+NOTE = f"""
+    WITH noted AS (
+        UPDATE {DELIVERIES} SET status = %s, reason = %s, finished_at = %s
+        WHERE id = %s AND claim = %s AND status = 'sending' RETURNING invitation_id
+    ), copied AS (
+        UPDATE {INVITATIONS} i
+        SET delivery_status = %s, send_count = least(send_count + %s, 10), sent_at = coalesce(%s, sent_at)
+        FROM noted WHERE %s AND i.id = noted.invitation_id AND i.token_nonce = %s
+    ) SELECT invitation_id FROM noted"""
 BATCH_SECONDS = 45.0  # a batch gives the rest back after this long, so that a slow server does not hold it
-
-
-class _Gone(Exception):
-    """The row is no longer ours to send: cancelled, replaced by a newer link, or claimed by somebody else."""
 
 
 def hint_relay() -> None:
@@ -49,6 +60,8 @@ def relay_due_deliveries() -> int:
     rows."""
     sent = 0
     while batch := claim_batch(size=settings.MAIL_BATCH_SIZE, at=timezone.now()):
+        if sent == 0 and len(batch) == settings.MAIL_BATCH_SIZE:
+            hint_relay()  # there is more: another worker may help
         sent += _send_batch(batch)
     return sent
 
@@ -75,90 +88,82 @@ def claim_batch(*, size: int, at: datetime) -> list[Delivery]:
         )
 
 
+@dataclass(frozen=True)
+class _Result:
+    """What became of one delivery."""
+
+    delivery: Delivery
+    status: DeliveryStatus
+    at: datetime
+    reason: str = ""
+    retry_at: datetime | None = None
+
+
 def _send_batch(batch: list[Delivery]) -> int:
-    """Send one batch over one connection; each result is committed before the next mail is begun."""
+    """Send one batch over one connection. One transaction notes what became of a mail and begins the next, so each
+    result is committed before the next mail is begun."""
     started, sent = time.monotonic(), 0
+    result: _Result | None = None
     with mail_connection() as mail:
         for number, delivery in enumerate(batch):
             if time.monotonic() - started > BATCH_SECONDS:
                 _give_back(batch[number:])
                 break
-            sent += _send_one(mail, delivery)
+            with platform("relay: result, and next mail"):
+                if result:
+                    _note(result)
+                result, is_wanted = None, _is_wanted(delivery, at=timezone.now())
+            if is_wanted:
+                result = _send(mail, delivery)
+                sent += result.status == DeliveryStatus.SENT
+            elif is_wanted is False:
+                result = _ended(delivery, DeliveryStatus.CANCELLED)
+    if result:
+        with platform("relay: result"):
+            _note(result)
     return sent
 
 
-def _send_one(mail: MailConnection, delivery: Delivery) -> bool:
-    at = timezone.now()
+def _is_wanted(delivery: Delivery, *, at: datetime) -> bool | None:
+    """Say whether a mail may leave now: its invitation is open, and this is its present link. None when the row is not
+    ours any more, because the lease has ended."""
+    row = _first_row(IS_WANTED, [at, delivery.invitation.token_nonce, delivery.pk, delivery.claim, at])
+    return row and row[0]
+
+
+def _first_row(statement: str, parameters: list[object]) -> tuple[Any, ...] | None:
+    """Run a statement that PostgreSQL plans once a connection: a batch runs the same two for each mail, and to plan them
+    takes longer than to do what they say."""
+    connection.connection.prepare_threshold = 1
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, parameters).fetchone()
+
+
+def _send(mail: MailConnection, delivery: Delivery) -> _Result:
+    """Write one mail and hand it to the server."""
     try:
-        _begin(delivery, at=at)
-        composed = compose(delivery, at=at)
+        composed = compose(delivery, at=timezone.now())
         if composed is None:
-            raise _Gone
+            return _ended(delivery, DeliveryStatus.CANCELLED)
         message, recipient = composed
         mail.send(message, to=recipient)
-    except _Gone:
-        _finish(delivery, DeliveryStatus.CANCELLED, at=timezone.now())
-        return False
     except MailNotConfigured:
-        _finish(delivery, DeliveryStatus.DISABLED, at=timezone.now())
-        return False
+        return _ended(delivery, DeliveryStatus.DISABLED)
     except SendFailed as failure:
-        _fail(delivery, failure, at=timezone.now())
-        return False
-    _finish(delivery, DeliveryStatus.SENT, at=timezone.now())
-    return True
+        return _failed(delivery, failure)
+    except Exception as error:  # a mail that cannot be written must not hold up those behind it
+        log.exception("email_not_written", delivery=str(delivery.pk))
+        return _failed(delivery, SendFailed(f"could not be written ({type(error).__name__})", is_permanent=False))
+    return _ended(delivery, DeliveryStatus.SENT)
 
 
-def _begin(delivery: Delivery, *, at: datetime) -> None:
-    """Renew the lease, if the row is still ours and the invitation still wants this mail. Raises _Gone."""
-    rows = Delivery.objects.filter(pk=delivery.pk, claim=delivery.claim, status=DeliveryStatus.SENDING)
-    if delivery.purpose == Purpose.INVITATION:
-        invitation = delivery.invitation
-        rows = rows.filter(
-            invitation_id__in=UserInvitation.objects.open(at=at)
-            .filter(pk=invitation.pk, token_nonce=invitation.token_nonce)
-            .values("pk")
-        )
-    with platform("relay: begin"):
-        if not rows.update(next_try_at=at + LEASE):
-            raise _Gone
+def _ended(delivery: Delivery, status: DeliveryStatus) -> _Result:
+    return _Result(delivery, status, timezone.now())
 
 
-def _finish(delivery: Delivery, status: DeliveryStatus, *, at: datetime, reason: str = "") -> None:
-    """Note what became of a delivery, copy it to the invitation, and put it in the trail."""
-    with platform("relay: result"):
-        _note(delivery, status, at=at, reason=reason)
-
-
-def _note(delivery: Delivery, status: DeliveryStatus, *, at: datetime, reason: str = "") -> bool:
-    ours = Delivery.objects.filter(pk=delivery.pk, claim=delivery.claim, status=DeliveryStatus.SENDING)
-    if not ours.update(status=status, reason=reason, finished_at=at):
-        return False
-    if delivery.purpose != Purpose.INVITATION or status == DeliveryStatus.CANCELLED:
-        return True
-    _copy_to_invitation(delivery, status, at=at)
-    audit.record(
-        actor=system_actor("relay"),
-        action=f"invitation.{status}" if status != DeliveryStatus.SENT else "invitation.sent",
-        target=delivery.invitation,
-        detail={"delivery": str(delivery.pk), "attempt": str(delivery.attempt), "reason": reason},
-    )
-    return True
-
-
-def _copy_to_invitation(delivery: Delivery, status: DeliveryStatus, *, at: datetime) -> None:
-    """The invitation shows its newest delivery; a newer link has a newer one."""
-    changes: dict[str, object] = {"delivery_status": status}
-    if status != DeliveryStatus.DISABLED:
-        changes["send_count"] = Least(F("send_count") + 1, Value(10))
-    if status == DeliveryStatus.SENT:
-        changes["sent_at"] = at
-    invitation = delivery.invitation
-    UserInvitation.objects.filter(pk=invitation.pk, token_nonce=invitation.token_nonce).update(**changes)
-
-
-def _fail(delivery: Delivery, failure: SendFailed, *, at: datetime) -> None:
-    """A refusal for good ends here and tells the inviter; anything else is tried again later, with back-off."""
+def _failed(delivery: Delivery, failure: SendFailed) -> _Result:
+    """A refusal for good ends here; anything else is tried again later, with back-off."""
+    at = timezone.now()
     retry_at = None if failure.is_permanent else next_attempt_at(attempt=delivery.attempt, at=at)
     status = DeliveryStatus.BOUNCED if failure.is_permanent else DeliveryStatus.FAILED
     log.warning(
@@ -168,13 +173,43 @@ def _fail(delivery: Delivery, failure: SendFailed, *, at: datetime) -> None:
         is_permanent=failure.is_permanent,
         attempt=delivery.attempt,
     )
-    with platform("relay: failure"):
-        if not _note(delivery, status, at=at, reason=failure.reason):
-            return
-        if retry_at:
-            _queue_again(delivery, at=at, retry_at=retry_at)
-        elif delivery.purpose == Purpose.INVITATION:
-            queue_notice(delivery.invitation, Purpose.FAILED, at=at, reason=failure.reason)
+    return _Result(delivery, status, at, failure.reason, retry_at)
+
+
+def _note(result: _Result) -> None:
+    """Write down what became of a delivery, copy it to the invitation, put it in the trail, and do what follows from it;
+    nothing if somebody else has taken the row meanwhile."""
+    delivery, status, invitation = result.delivery, result.status, result.delivery.invitation
+    concerns_invitation = delivery.purpose == Purpose.INVITATION and status != DeliveryStatus.CANCELLED
+    if not _write(result, on_invitation=concerns_invitation):
+        return
+    if concerns_invitation:
+        audit.record(
+            actor=system_actor("relay"),
+            action=f"invitation.{status}",
+            target=invitation,
+            detail={"delivery": str(delivery.pk), "attempt": str(delivery.attempt), "reason": result.reason},
+        )
+    if result.retry_at:
+        _queue_again(delivery, at=result.at, retry_at=result.retry_at)
+    elif concerns_invitation and status in (DeliveryStatus.BOUNCED, DeliveryStatus.FAILED):
+        queue_notice(invitation, Purpose.FAILED, at=result.at, reason=result.reason)
+
+
+def _write(result: _Result, *, on_invitation: bool) -> bool:
+    """Write a result to the delivery that is still ours, and to the invitation unless it has a newer link. Returns
+    whether it was ours."""
+    delivery, status = result.delivery, result.status
+    is_sent, counts = status == DeliveryStatus.SENT, status != DeliveryStatus.DISABLED
+    row = _first_row(
+        NOTE,
+        [
+            *(status, result.reason, result.at, delivery.pk, delivery.claim),
+            *(status, int(counts), result.at if is_sent else None),
+            *(on_invitation, delivery.invitation.token_nonce),
+        ],
+    )
+    return row is not None
 
 
 def _queue_again(delivery: Delivery, *, at: datetime, retry_at: datetime) -> None:

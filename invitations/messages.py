@@ -1,7 +1,6 @@
 """What the mails about an invitation say. No patient data, ever; values are plain text."""
 
 from datetime import datetime
-from email.message import EmailMessage
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -44,7 +43,7 @@ def write_invitation(invitation: UserInvitation, *, url: str) -> MailText:
     )
 
 
-def compose(delivery: Delivery, *, at: datetime) -> tuple[EmailMessage, str] | None:
+def compose(delivery: Delivery, *, at: datetime) -> tuple[bytes, str] | None:
     """Return the message of a delivery and its recipient, or None when there is nobody to tell."""
     invitation = delivery.invitation
     if delivery.purpose == Purpose.INVITATION:
