@@ -24,6 +24,11 @@ class PlatformAdminSite(AdminSite):
     index_title = _("Records")
     enable_nav_sidebar = False
 
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Leave out what others bring along: django-auditlog's table is never made, Django's groups give no rights."""
+        if not admin_class.__module__.startswith(("auditlog.", "django.")):
+            super().register(model_or_iterable, admin_class, **options)
+
     def has_permission(self, request: HttpRequest) -> bool:
         if not request.user.is_authenticated:
             return False
@@ -48,7 +53,16 @@ class PlatformAdminSite(AdminSite):
         return super().admin_view(inside, cacheable)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """There is one sign-in page. Signed in and no platform administrator: this site does not exist for them."""
-        if request.user.is_authenticated:
+        """There is one sign-in page, and strangers are sent there before they come here. For whoever is signed in and no
+        platform administrator this site does not exist."""
+        if not self.has_permission(request):
             raise Http404
-        return redirect(f"/sign-in/?next={request.path}")
+        return redirect("admin:index")
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """There is one way out, which stands in the trail."""
+        return redirect("accounts:sign_out", preserve_request=True)
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """There is one way to change a password, which stands in the trail."""
+        return redirect("accounts:change_password")
