@@ -1,0 +1,497 @@
+"""Every address of healthivr, and what it answers to whom: a route without a declared policy fails here."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from accounts.links import reset_link_path
+from accounts.models import AccountMail, SetupLink
+from audit import services as audit
+from audit.models import AuditEvent, AuditHead
+from healthivr.testing.factories import PASSWORD, InvitationFactory
+from healthivr.testing.world import World
+from invitations.models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
+from invitations.states import Event
+from invitations.tokens import derive_token
+from organizations.models import Membership, OrganizationSettings
+from organizations.tenancy import platform, tenant
+from patients.models import Patient
+
+pytestmark = pytest.mark.django_db
+
+NEW_PASSWORD = "an entirely different horse"
+WHO = ("allowed", "anonymous", "stranger_admin", "lowest_member")  # whoever is allowed asks first
+Answer = int | str
+
+
+# --- the URLconf -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Route:
+    """One pattern of the URLconf."""
+
+    name: str
+    pattern: str
+
+
+def routes(resolver: URLResolver | None = None, prefix: str = "", names: tuple[str, ...] = ()) -> Iterator[Route]:
+    """Yield every route that is mounted; one without a name is called by its pattern."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        pattern = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from routes(entry, pattern, (*names, *([entry.namespace] if entry.namespace else [])))
+        else:
+            assert isinstance(entry, URLPattern)
+            yield Route(":".join([*names, entry.name]) if entry.name else pattern, pattern)
+
+
+# --- what is asked, and what is answered -----------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Ask:
+    """One request, and the status that each kind of person gets. A status may be followed by where it leads."""
+
+    method: str
+    allowed: Answer
+    anonymous: Answer
+    stranger_admin: Answer
+    lowest_member: Answer
+    body: dict[str, Any] = field(default_factory=dict)
+    #: Who is allowed, in the cast.
+    by: str = "lee"
+    #: Which of the practice's invitations: `invitation` is open, `expired` is not.
+    about: str = "invitation"
+    carries_link: bool = False
+    htmx: bool = False
+
+
+SIGN_IN = "302 /sign-in/?next="
+ADMIN_SIGN_IN = "302 /admin/login/?next="
+
+
+def page(method: str = "GET", *, lowest: Answer, allowed: Answer | None = None, **more: Any) -> Ask:
+    """A page inside an organization: strangers sign in, members of another organization find nothing."""
+    usual = 302 if method == "POST" else 200
+    return Ask(method, usual if allowed is None else allowed, SIGN_IN, 404, lowest, **more)
+
+
+def call(method: str, *, allowed: Answer, lowest: Answer = 403, **more: Any) -> Ask:
+    """A call of staff's API."""
+    return Ask(method, allowed, 401, 404, lowest, **more)
+
+
+def everybody(method: str, answer: Answer, **more: Any) -> Ask:
+    """Open to all alike."""
+    return Ask(method, answer, answer, answer, answer, **more)
+
+
+def personal(method: str, answer: Answer, **more: Any) -> Ask:
+    """For whoever is signed in, about nobody but themselves."""
+    return Ask(method, answer, SIGN_IN, answer, answer, **more)
+
+
+def link_page(method: str, anonymous: Answer, **more: Any) -> Ask:
+    """For the holder of a link who is nobody yet; whoever is signed in holds somebody else's."""
+    return Ask(method, anonymous, anonymous, 403, 403, by="anonymous", **more)
+
+
+NAMES = {"first_name": "Nora", "last_name": "Quist"}
+NEW = {"invitation_type": "medical_staff", "email": "nora@example.org", "language": "en"}
+
+POLICY: dict[str, list[Ask]] = {
+    # --- nobody's, and everybody's
+    "home": [Ask("GET", "302 /o/lee-family-practice/", SIGN_IN, "302 /o/stone-clinic/", "302 /o/lee-family-practice/")],
+    "healthz": [everybody("GET", 200)],
+    "readyz": [everybody("GET", 200)],
+    "schema": [everybody("GET", 200)],
+    "docs": [everybody("GET", 200)],
+    # --- accounts
+    "accounts:setup": [everybody("GET", 404), everybody("POST", 404)],  # somebody exists: accounts/tests/test_setup.py
+    "accounts:sign_in": [
+        Ask("GET", 200, 200, 302, 302, by="anonymous"),
+        Ask(
+            "POST", "302 /", "302 /", 302, 302, by="anonymous", body={"email": "mia@example.org", "password": PASSWORD}
+        ),
+    ],
+    "accounts:sign_out": [personal("POST", "302 /sign-in/")],
+    "accounts:password_reset": [
+        everybody("GET", 200),
+        everybody("POST", "302 /password-reset/sent/", body={"email": "mia@example.org"}),
+    ],
+    "accounts:password_reset_sent": [everybody("GET", 200)],
+    "accounts:password_reset_done": [everybody("GET", 200)],
+    "accounts:new_password": [
+        everybody("GET", 200),
+        everybody("POST", "302 /password-reset/done/", body={"password": NEW_PASSWORD}),
+    ],
+    "accounts:profile": [
+        personal("GET", 200),
+        personal("POST", 302, body={**NAMES, "time_zone": "America/New_York", "language": "en"}),
+    ],
+    "accounts:change_password": [
+        personal("GET", 200),
+        personal("POST", 302, body={"current_password": PASSWORD, "password": NEW_PASSWORD}),
+    ],
+    # --- the invitee's pages
+    "invitations:accept": [link_page("GET", 200)],
+    "invitations:start": [everybody("POST", "302 /i/accept/", body={"act": "accept"})],
+    "invitations:accept_form": [
+        link_page("GET", 200, carries_link=True),
+        link_page(
+            "POST", "302 /o/lee-family-practice/welcome/", carries_link=True, body={**NAMES, "password": PASSWORD}
+        ),
+    ],
+    "invitations:decline": [  # whoever holds the mail may say no, whoever they are signed in as
+        everybody("GET", 200, carries_link=True),
+        everybody("POST", "302 /i/decline/done/", carries_link=True, body={"reason": "not_me"}),
+    ],
+    "invitations:decline_done": [everybody("GET", 200)],
+    "invitations:new_link": [everybody("POST", "302 /i/new-link/sent/", carries_link=True)],
+    "invitations:new_link_sent": [everybody("GET", 200)],
+    "invitations:welcome": [page(lowest=200)],
+    # --- staff's pages
+    "invitations:list": [page(lowest=403)],
+    "invitations:create": [page(lowest=403), page("POST", lowest=403, body=NEW)],
+    "invitations:preview": [page("POST", lowest=403, allowed=200, body=NEW)],
+    "invitations:detail": [page(lowest=403)],
+    "invitations:standing": [page(lowest=403, htmx=True)],
+    "invitations:resend": [page("POST", lowest=403)],
+    "invitations:renew": [page("POST", lowest=403, about="expired")],
+    "invitations:cancel": [page(lowest=403), page("POST", lowest=403, body={"reason": ""})],
+    "invitations:edit": [
+        page(lowest=403),
+        page("POST", lowest=403, body={"invitation_type": "medical_staff", "language": "es"}),
+    ],
+    "invitations:correct_address": [
+        page(lowest=403),
+        page("POST", lowest=403, body={"email": "right@example.org"}),
+    ],
+    "organizations:overview": [page(lowest=200)],
+    "organizations:people": [page(lowest=403)],
+    "organizations:member": [page(lowest=403)],
+    "organizations:change_administrator": [page("POST", lowest=403, body={"is_org_admin": "yes"})],
+    "organizations:end_membership": [page(lowest=403), page("POST", lowest=403, body={"reason": "She moved."})],
+    "organizations:settings": [
+        page(lowest=200),
+        page("POST", lowest=403, body={"organization_name": "Lee and Partners"}),
+    ],
+    # --- the API
+    "invitations_api:list": [call("GET", allowed=200), call("POST", allowed=201, body=NEW)],
+    "invitations_api:detail": [
+        call("GET", allowed=200),
+        call("PUT", allowed=200, body={"language": "es"}),
+        call("PATCH", allowed=200, body={"language": "es"}),
+        call("DELETE", allowed=200),
+    ],
+    "invitations_api:resend": [call("POST", allowed=200)],
+    "invitations_api:renew": [call("POST", allowed=200, about="expired")],
+    "invitations_api:validate": [everybody("GET", 200)],
+    "invitations_api:accept": [link_page("POST", 201, body={**NAMES, "password": PASSWORD})],
+    "invitations_api:decline": [everybody("POST", 200, body={"reason": "not_me"})],
+}
+
+
+def admin(method: str, answer: Answer, anonymous: Answer = SIGN_IN) -> Ask:
+    """Django admin: platform staff's alone. Its sign-in sends everybody else to a page that does not exist."""
+    return Ask(method, answer, anonymous, ADMIN_SIGN_IN, ADMIN_SIGN_IN, by="ana")
+
+
+POLICY |= {
+    "admin:index": [admin("GET", 200, ADMIN_SIGN_IN)],
+    "admin:login": [Ask("GET", "302 /admin/", SIGN_IN, 404, 404, by="ana")],
+    "admin:logout": [Ask("POST", "307 /sign-out/", "302 /admin/login/", "302 /admin/", "302 /admin/", by="ana")],
+    "admin:password_change": [admin("GET", "302 /profile/password/", ADMIN_SIGN_IN)],
+    "admin:password_change_done": [admin("GET", 200, ADMIN_SIGN_IN)],
+    "admin:autocomplete": [admin("GET", 403, ADMIN_SIGN_IN)],
+    "admin:jsi18n": [admin("GET", 200, ADMIN_SIGN_IN)],
+    "admin:view_on_site": [admin("GET", 404, ADMIN_SIGN_IN)],
+    "admin:app_list": [admin("GET", 200, ADMIN_SIGN_IN)],
+    "admin/(?P<url>.*)$": [admin("GET", 404, ADMIN_SIGN_IN)],
+}
+#: The models in Django admin; no row is ever made or deleted there.
+ADMIN_MODELS = (
+    "audit_auditevent",
+    "audit_audithead",
+    "invitations_userinvitation",
+    "invitations_invitationhistory",
+    "invitations_delivery",
+    "invitations_invitationbatch",
+    "patients_patient",
+    "accounts_user",
+    "accounts_accountmail",
+    "accounts_setuplink",
+    "organizations_organization",
+    "organizations_organizationsettings",
+    "organizations_membership",
+)
+for _model in ADMIN_MODELS:
+    POLICY |= {
+        f"admin:{_model}_changelist": [admin("GET", 200)],
+        f"admin:{_model}_change": [admin("GET", 200)],
+        f"admin:{_model}_history": [admin("GET", 200)],
+        f"admin:{_model}_add": [admin("GET", 403), admin("POST", 403)],
+        f"admin:{_model}_delete": [admin("GET", 403), admin("POST", 403)],
+        f"admin/{_model.replace('_', '/')}/<path:object_id>/": [admin("GET", 302)],
+    }
+
+
+def test_policy__for_every_route__is_declared_and_for_no_other() -> None:
+    names = [route.name for route in routes()]
+    assert len(names) == len(set(names)), "two routes of one name"
+    assert set(names) - set(POLICY) == set(), "a new route: say in POLICY who may what"
+    assert set(POLICY) - set(names) == set(), "a policy for nothing"
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+@dataclass
+class Door:
+    """The cast with a browser each, and what the practice's addresses are made of."""
+
+    world: World
+    expired: UserInvitation
+    rows: dict[str, Any]
+
+    def client(self, who: str) -> Client:
+        """Return the browser of somebody in the cast."""
+        client = Client()
+        if who != "anonymous":
+            client.force_login(getattr(self.world, who))
+        return client
+
+    def path(self, route: Route, ask: Ask, **other: object) -> str:
+        """Return the practice's address on a route; `other` replaces parts of it."""
+        invitation = self.expired if ask.about == "expired" else self.world.invitation
+        uid, reset_token = reset_link_path(self.world.omar).split("/")[2:4]
+        words = {
+            "organization": self.world.practice.slug,
+            "invitation_id": invitation.pk,
+            "membership_id": self.rows["organizations_membership"].pk,
+            "secret": "never-made",
+            "uid": uid,
+            "token": reset_token if "uid" in route.pattern else derive_token(invitation.token_nonce),
+            "object_id": self.rows.get(_admin_model(route.pattern), self.world.ana).pk,
+            "app_label": "audit",
+            "content_type_id": "1",
+            "url": "nowhere",
+        } | other
+        plain = re.sub(r"\^?\(\?P(<\w+>)[^)]*\)", r"\1", route.pattern).removesuffix("$")
+        return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(words[match[1]]), plain)
+
+    def request(self, client: Client, path: str, ask: Ask, organization: object = "") -> HttpResponse:
+        """Send the request; to the API, from the practice unless another `organization` is named."""
+        headers: dict[str, str] = {}
+        if path.startswith("/api/"):
+            headers["X-Organization"] = str(organization or self.world.practice.slug)
+        if ask.htmx:
+            headers["HX-Request"] = "true"
+        if ask.carries_link:
+            client.cookies["invitation"] = derive_token(self.world.invitation.token_nonce)
+        send = getattr(client, ask.method.lower())
+        if path.startswith("/api/") and ask.method != "GET":
+            return send(path, ask.body, content_type="application/json", headers=headers)  # type: ignore[no-any-return]
+        return send(path, ask.body, headers=headers)  # type: ignore[no-any-return]
+
+
+def _admin_model(pattern: str) -> str:
+    parts = pattern.split("/")
+    return f"{parts[1]}_{parts[2]}" if parts[0] == "admin" and len(parts) > 2 else ""
+
+
+@pytest.fixture
+def door(world: World, settings: Any) -> Door:
+    """The cast, and a row of every table in Django admin. Nobody runs into a limit here: test_limits.py does."""
+    settings.LIMITS = dict.fromkeys(settings.LIMITS, "1000/m")
+    at = timezone.now()
+    with platform("test"):
+        audit.record(actor=world.actor(world.ana, world.platform), action="test.began")
+    with platform("test"):
+        expired = InvitationFactory(
+            organization=world.practice, invited_by=world.lee, upline=world.lee, email="late@example.org", expired=True
+        )
+        rows: dict[str, Any] = {
+            "audit_auditevent": AuditEvent.objects.get(),
+            "audit_audithead": AuditHead.objects.get(),
+            "invitations_userinvitation": world.invitation,
+            "invitations_invitationhistory": InvitationHistory.objects.create(
+                organization=world.practice, invitation=expired, event=Event.EXPIRE, at=at
+            ),
+            "invitations_delivery": Delivery.objects.create(
+                organization=world.practice, invitation=expired, status="sent", next_try_at=at, created_at=at
+            ),
+            "invitations_invitationbatch": InvitationBatch.objects.create(organization=world.practice),
+            "patients_patient": Patient.objects.create(organization=world.practice),
+            "accounts_user": world.mia,
+            "accounts_accountmail": AccountMail.objects.create(
+                kind="password_reset", status="sent", next_try_at=at, created_at=at
+            ),
+            "accounts_setuplink": SetupLink.objects.create(digest="0" * 64, expires_at=at),
+            "organizations_organization": world.practice,
+            "organizations_organizationsettings": OrganizationSettings.objects.get(organization=world.practice),
+            "organizations_membership": Membership.objects.get(user=world.omar),
+        }
+    return Door(world, expired, rows)
+
+
+CAST = {"stranger_admin": "stone", "lowest_member": "mia", "anonymous": "anonymous"}
+Pair = tuple[Route, Ask]
+ASKED: list[Pair] = [(route, ask) for route in routes() for ask in POLICY.get(route.name, [])]
+
+
+def each(pairs: Iterable[Pair]) -> Any:
+    """Run a test for each of these routes and requests."""
+    return pytest.mark.parametrize(
+        ("route", "ask"), [pytest.param(route, ask, id=f"{route.name} {ask.method}") for route, ask in pairs]
+    )
+
+
+@pytest.mark.seed("S0.24", "S0.14", "S0.15")
+@each(ASKED)
+def test_route__asked_by_everybody__answers_each_as_declared(route: Route, ask: Ask, door: Door) -> None:
+    path = door.path(route, ask)
+    for who in WHO:
+        client = door.client(CAST.get(who, ask.by))
+        with transaction.atomic():
+            response = door.request(client, path, ask)
+            transaction.set_rollback(True)  # everybody asks about the same rows
+        expected, _space, target = str(getattr(ask, who)).partition(" ")
+        assert (who, response.status_code) == (who, int(expected)), response.headers.get("Location", response.content)
+        if target:
+            assert response.headers["Location"].startswith(target)
+
+
+# --- other people's ids ----------------------------------------------------------------------------------------------
+def text_of(response: HttpResponse) -> tuple[int, dict[str, str], str]:
+    """What somebody learns from an answer, without what differs between any two requests."""
+    body = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", response.text)
+    body = re.sub(r"(csrfmiddlewaretoken\" value|nonce)=\"[^\"]+\"", "", body)
+    headers = {
+        name: re.sub(r"nonce-[^']+", "", value)
+        for name, value in response.headers.items()
+        if name != "X-Request-ID" and not name.startswith("RateLimit-")
+    }
+    return response.status_code, headers, body
+
+
+IN_URL = [(route, ask) for route, ask in ASKED if "<slug:organization>" in route.pattern]
+BY_HEADER = [(route, ask) for route, ask in ASKED if ask.anonymous == 401]
+
+
+@pytest.mark.seed("S0.24")
+@each((route, ask) for route, ask in ASKED if "<uuid:" in route.pattern)
+def test_route__with_an_id_of_another_organization__answers_as_for_an_id_of_nobody(
+    route: Route, ask: Ask, door: Door
+) -> None:
+    client = door.client("lee")
+    with transaction.atomic():
+        assert door.request(client, door.path(route, ask), ask).status_code < 400
+        transaction.set_rollback(True)
+    with tenant(door.world.strange_practice):
+        foreign = {"invitation_id": door.world.strange_invitation.pk, "membership_id": Membership.objects.get().pk}
+    nobody = {"invitation_id": uuid4(), "membership_id": uuid4()}
+    answer = door.request(client, door.path(route, ask, **foreign), ask)
+    assert answer.status_code == 404
+    assert text_of(answer) == text_of(door.request(client, door.path(route, ask, **nobody), ask))
+
+
+@pytest.mark.seed("S0.24")
+@each(IN_URL)
+def test_route__of_another_organization__answers_as_one_of_no_organization(route: Route, ask: Ask, door: Door) -> None:
+    client = door.client("lee")
+    with transaction.atomic():
+        assert door.request(client, door.path(route, ask), ask).status_code < 400
+        transaction.set_rollback(True)
+    with tenant(door.world.strange_practice):
+        foreign = {"invitation_id": door.world.strange_invitation.pk, "membership_id": Membership.objects.get().pk}
+    answer = door.request(client, door.path(route, ask, organization="stone-clinic", **foreign), ask)
+    assert answer.status_code == 404
+    assert text_of(answer) == text_of(
+        door.request(client, door.path(route, ask, organization="no-such", **foreign), ask)
+    )
+    stranger = Client()
+    here = door.request(stranger, door.path(route, ask), ask)
+    nowhere = door.request(stranger, door.path(route, ask, organization="no-such"), ask)
+    assert here.status_code == nowhere.status_code == 302
+
+
+@pytest.mark.seed("S0.24")
+@each(BY_HEADER)
+def test_api__from_another_organization__answers_as_from_no_organization(route: Route, ask: Ask, door: Door) -> None:
+    client = door.client("lee")
+    with transaction.atomic():
+        assert door.request(client, door.path(route, ask), ask, door.world.practice.pk).status_code < 400
+        transaction.set_rollback(True)
+    path = door.path(route, ask, invitation_id=door.world.strange_invitation.pk)
+    answers = [
+        door.request(client, path, ask, organization)
+        for organization in ("no-such", uuid4(), "stone-clinic", door.world.strange_practice.pk)
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    assert all(text_of(answer) == text_of(answers[0]) for answer in answers)
+
+
+@pytest.mark.seed("S0.24")
+@each((route, ask) for route, ask in (*IN_URL, *BY_HEADER) if ask.method == "GET")
+def test_route__opened_by_a_stranger_at_home__shows_nothing_of_ours(route: Route, ask: Ask, door: Door) -> None:
+    with tenant(door.world.strange_practice):
+        own = {"invitation_id": door.world.strange_invitation.pk, "membership_id": Membership.objects.get().pk}
+    path = door.path(route, ask, organization="stone-clinic", **own)
+    answer = door.request(door.client("stone"), path, ask, "stone-clinic")
+    assert answer.status_code == 200
+    assert "example.org" in answer.text or "Stone Clinic" in answer.text
+    for word in ("new.nurse", "late@", "Lee", "Haddad", "Novak", str(door.world.practice.pk)):
+        assert word not in answer.text
+
+
+# --- methods ---------------------------------------------------------------------------------------------------------
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+OURS = [route for route in routes() if not route.pattern.startswith("admin/")]
+
+
+@pytest.mark.parametrize("route", OURS, ids=lambda route: route.name)
+def test_route__asked_by_a_method_it_does_not_have__405_and_nothing_happens(route: Route, door: Door) -> None:
+    declared = {ask.method: ask for ask in POLICY[route.name]}
+    ask = next(iter(declared.values()))
+    client = door.client(ask.by)
+    if route.name in ("accounts:sign_in", "accounts:setup"):
+        client = Client()
+    for method in METHODS:
+        if method in declared:
+            continue
+        response = door.request(client, door.path(route, ask), replace(ask, method=method))
+        assert (method, response.status_code) == (method, 405)
+        assert set(declared) <= {word.strip() for word in response.headers["Allow"].split(",")}
+
+
+# --- Django admin ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/accounts/user/"])
+def test_admin__opened_before_signing_in__opens_after(path: str, world: World) -> None:
+    client = Client()
+    asked = client.get(path, follow=True)
+    assert asked.request["PATH_INFO"] == "/sign-in/"
+    target = dict(parse_qsl(asked.request["QUERY_STRING"]))["next"]
+    body = {"email": world.ana.email, "password": PASSWORD, "next": target}
+    answer = client.post("/sign-in/", body, follow=True)
+    assert (answer.status_code, answer.request["PATH_INFO"]) == (200, path.replace("login/", ""))
+
+
+def test_admin__signed_in_without_being_platform_staff__does_not_exist(door: Door) -> None:
+    assert door.client("ana").get("/admin/").status_code == 200
+    for who in ("lee", "stone", "mia"):
+        assert door.client(who).get("/admin/", follow=True).status_code == 404
+
+
+def test_admin__signing_out_and_changing_a_password__take_the_ways_that_stand_in_the_trail(door: Door) -> None:
+    client = door.client("ana")
+    assert client.get("/admin/password_change/").headers["Location"] == "/profile/password/"
+    assert client.post("/admin/logout/", follow=True).status_code == 200
+    with tenant(door.world.platform):
+        assert AuditEvent.objects.filter(action="session.ended", actor_id=door.world.ana.pk).count() == 1
+    assert client.get("/profile/").status_code == 302
