@@ -1,6 +1,6 @@
 """Limits on how often somebody may try (checklist C5). The counts stand in settings.LIMITS."""
 
-import math
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -22,7 +22,7 @@ def count_attempt(request: HttpRequest, scope: str, *, key: str = "") -> None:
     )
     if usage is None:  # RATELIMIT_ENABLE is off
         return
-    window = max(1, math.ceil(usage["time_left"]))
+    window = usage["time_left"] + 1  # the limiter counts whole seconds, and the last one still belongs to the window
     request.rate_limit = (usage["limit"], max(0, usage["limit"] - usage["count"]), window)  # type: ignore[attr-defined]
     if usage["should_limit"]:
         raise TooManyRequests(retry_after=window, limit=usage["limit"], window=window)
@@ -37,4 +37,17 @@ def client_address(request: HttpRequest) -> str:
     hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
     if len(hops) < settings.TRUSTED_PROXIES:
         return peer
-    return hops[-settings.TRUSTED_PROXIES]
+    return _without_port(hops[-settings.TRUSTED_PROXIES]) or peer
+
+
+def _without_port(hop: str) -> str:
+    """Return the address in one entry of X-Forwarded-For (`192.0.2.1`, `192.0.2.1:4711`, `[2001:db8::1]:4711`), or
+    nothing when there is none: what is no address belongs in no limit and in no trail."""
+    if hop.startswith("["):
+        hop = hop[1:].partition("]")[0]
+    elif hop.count(":") == 1:
+        hop = hop.partition(":")[0]
+    try:
+        return str(ip_address(hop))
+    except ValueError:
+        return ""
