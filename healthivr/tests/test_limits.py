@@ -1,0 +1,295 @@
+"""How often somebody may try (C5), who is counted as the same, and what happens while Redis is away."""
+
+import json
+import time
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.cache import caches
+from django.test import Client, RequestFactory
+
+from accounts.models import User
+from healthivr.kernel.errors import TooManyRequests
+from healthivr.kernel.limits import client_address, count_attempt
+from healthivr.testing.factories import PASSWORD
+from healthivr.testing.world import World
+from invitations.tokens import derive_token
+
+API = "/api/v1/invitations/"
+
+
+WRONG = "wrong wrong wrong"
+
+
+def sign_in_page(email: str, password: str = WRONG, **headers: str) -> Any:
+    return Client().post("/sign-in/", {"email": email, "password": password}, **headers)
+
+
+def attempt(scope: str, *, key: str = "", address: str = "192.0.2.1") -> Any:
+    request: Any = RequestFactory(REMOTE_ADDR=address).get("/")
+    count_attempt(request, scope, key=key)
+    return request.rate_limit
+
+
+class Clock:
+    """The limiter's clock. It stands still, so that no window ends in the middle of a test."""
+
+    def __init__(self) -> None:
+        self.now = int(time.time())
+
+    def time(self) -> int:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that the limiter reads."""
+    stopped = Clock()
+    monkeypatch.setattr("django_ratelimit.core.time", stopped)
+    return stopped
+
+
+# --- how many --------------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S0.19", "S3.2", "S4.9")
+def test_limits__as_the_sources_were_reconciled() -> None:
+    assert django_settings.LIMITS == {
+        "sign_in_account": "5/15m",
+        "sign_in_address": "20/15m",
+        "password_reset_account": "3/15m",
+        "password_reset_address": "20/15m",
+        "token_pages": "10/m",
+        "anonymous_pages": "100/15m",
+        "invitation_api": "60/m",
+        "everything": "300/60s",
+    }
+
+
+@pytest.mark.parametrize(
+    ("scope", "count"), [("sign_in_account", 5), ("token_pages", 10), ("invitation_api", 60), ("anonymous_pages", 100)]
+)
+def test_limit__the_last_one_passes_and_the_next_is_told_how_long_to_wait(scope: str, count: int) -> None:
+    for number in range(1, count + 1):
+        assert attempt(scope)[:2] == (count, count - number)
+    with pytest.raises(TooManyRequests) as refused:
+        attempt(scope)
+    assert 0 < refused.value.retry_after <= 15 * 60 + 1
+    assert attempt(scope, address="192.0.2.2")[1] == count - 1
+    assert attempt("everything")[1] == 299
+
+
+def test_limit__when_its_time_is_over__begins_anew(clock: Clock) -> None:
+    for _number in range(10):
+        attempt("token_pages")
+    with pytest.raises(TooManyRequests) as refused:
+        attempt("token_pages")
+    clock.now += refused.value.retry_after - 1
+    with pytest.raises(TooManyRequests):
+        attempt("token_pages")
+    clock.now += 1
+    assert attempt("token_pages")[1] == 9
+
+
+# --- through the doors -----------------------------------------------------------------------------------------------
+@pytest.mark.seed("S3.2", "S4.9")
+def test_sign_in__sixth_attempt_at_one_account__429_whatever_the_spelling_and_even_with_the_right_password(
+    world: World,
+) -> None:
+    for spelling in ("lee@example.org", "Lee@example.org", " LEE@EXAMPLE.ORG ", "lee@example.org", "lee@Example.org"):
+        assert sign_in_page(spelling).status_code == 422
+    refused = sign_in_page("lee@example.org", PASSWORD)
+    assert refused.status_code == 429
+    assert 0 < int(refused["Retry-After"]) <= 901
+    assert refused["RateLimit-Limit"] == "5"
+    assert refused["RateLimit-Remaining"] == "0"
+    assert sign_in_page("omar@example.org", PASSWORD).status_code == 302
+
+
+@pytest.mark.seed("S3.2")
+def test_sign_in__twenty_first_attempt_from_one_address__429_whatever_the_account(world: World) -> None:
+    for number in range(20):
+        assert sign_in_page(f"person{number}@example.org").status_code == 422
+    assert sign_in_page("lee@example.org", PASSWORD).status_code == 429
+    assert sign_in_page("lee@example.org", PASSWORD, REMOTE_ADDR="192.0.2.9").status_code == 302
+
+
+@pytest.mark.seed("S2.22")
+def test_sign_in__another_x_forwarded_for_each_time__counts_as_one_client(world: World, settings: Any) -> None:
+    for number in range(20):
+        forged = {"HTTP_X_FORWARDED_FOR": f"203.0.113.{number}", "HTTP_FORWARDED": f"for=203.0.113.{number}"}
+        assert sign_in_page(f"person{number}@example.org", **forged).status_code == 422
+    assert sign_in_page("mia@example.org", PASSWORD, HTTP_X_FORWARDED_FOR="203.0.113.99").status_code == 429
+
+
+def test_sign_in__behind_a_proxy__forged_hops_left_of_the_proxys_own_do_not_help(world: World, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = 1
+    for number in range(20):
+        chain = f"203.0.113.{number}, 198.51.100.7"
+        assert sign_in_page(f"person{number}@example.org", HTTP_X_FORWARDED_FOR=chain).status_code == 422
+    assert sign_in_page("mia@example.org", HTTP_X_FORWARDED_FOR="203.0.113.99, 198.51.100.7").status_code == 429
+    assert sign_in_page("mia@example.org", HTTP_X_FORWARDED_FOR="203.0.113.99, 198.51.100.8").status_code == 422
+
+
+def test_password_reset__fourth_for_one_account__429_for_known_and_unknown_alike(world: World) -> None:
+    for email in ("lee@example.org", "nobody@example.org"):
+        answers = [Client().post("/password-reset/", {"email": email}).status_code for _number in range(4)]
+        assert answers == [302, 302, 302, 429]
+
+
+def test_change_of_password__sixth_guess_of_the_current_one__429(
+    world: World, sign_in: Callable[[User], Client]
+) -> None:
+    client = sign_in(world.lee)
+    form = {"current_password": "not the right one", "password": "a completely different passphrase"}
+    answers = [client.post("/profile/password/", form).status_code for _number in range(6)]
+    assert answers == [422] * 5 + [429]
+
+
+@pytest.mark.seed("S0.19")
+def test_invitation_api__sixty_first_call_of_a_minute__429_as_a_problem_and_for_that_person_alone(
+    world: World, sign_in: Callable[[User], Client]
+) -> None:
+    client = sign_in(world.lee)
+    for number in range(1, 61):
+        response = client.get(API)
+        assert response.status_code == 200
+        assert (response["RateLimit-Limit"], response["RateLimit-Remaining"]) == ("60", str(60 - number))
+        assert 0 < int(response["RateLimit-Reset"]) <= 61
+    refused = client.post(API, json.dumps({}), content_type="application/json")
+    assert (refused.status_code, refused["Content-Type"]) == (429, "application/problem+json")
+    assert refused.json()["code"] == "too_many_requests"
+    assert 0 < int(refused["Retry-After"]) <= 61
+    assert sign_in(world.omar).get(API).status_code == 200
+
+
+@pytest.mark.seed("S0.19")
+def test_token_routes__eleventh_look_of_a_minute__429_however_the_link_is_tried(world: World) -> None:
+    token = derive_token(world.invitation.token_nonce)
+    ways: list[Callable[[Client], Any]] = [
+        lambda client: client.get(f"{API}validate/{token}/"),
+        lambda client: client.get(f"{API}validate/guess{len(token)}/"),
+        lambda client: client.post(f"{API}decline/guess/", json.dumps({}), content_type="application/json"),
+        lambda client: client.get(f"/i/{token}/"),
+        lambda client: client.post(f"{API}accept/guess/", json.dumps({}), content_type="application/json"),
+    ]
+    answers = [ways[number % len(ways)](Client()).status_code for number in range(10)]
+    assert set(answers) <= {200, 302, 404}
+    for way in ways:
+        assert way(Client()).status_code == 429
+    assert Client(REMOTE_ADDR="192.0.2.9").get(f"{API}validate/{token}/").status_code == 200
+
+
+def test_pages__of_somebody_signed_in__not_counted_with_strangers(
+    world: World, sign_in: Callable[[User], Client], settings: Any
+) -> None:
+    settings.LIMITS = {**django_settings.LIMITS, "anonymous_pages": "3/15m"}
+    for _number in range(3):
+        assert Client().get("/sign-in/").status_code == 200
+    assert Client().get("/sign-in/").status_code == 429
+    client = sign_in(world.lee)
+    for _number in range(5):
+        assert client.get("/profile/").status_code == 200
+        assert client.get("/o/lee-family-practice/").status_code == 200
+
+
+# --- whose address ---------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S2.22")
+@pytest.mark.parametrize(
+    ("proxies", "header", "address"),
+    [
+        (0, None, "10.0.0.1"),
+        (0, "203.0.113.5", "10.0.0.1"),
+        (1, "203.0.113.5", "203.0.113.5"),
+        (1, "1.1.1.1, 2.2.2.2, 203.0.113.5", "203.0.113.5"),
+        (2, "1.1.1.1, 203.0.113.5, 198.51.100.1", "203.0.113.5"),
+        (2, "203.0.113.5", "10.0.0.1"),
+        (1, None, "10.0.0.1"),
+        (1, "", "10.0.0.1"),
+        (1, " , ,", "10.0.0.1"),
+        (1, "1.1.1.1,203.0.113.5 ", "203.0.113.5"),
+        (1, "203.0.113.5:4711", "203.0.113.5"),
+        (1, "2001:DB8::1", "2001:db8::1"),
+        (1, "[2001:db8::1]:4711", "2001:db8::1"),
+        (1, "unknown", "10.0.0.1"),
+        (1, "x" * 500, "10.0.0.1"),
+        (1, "203.0.113.5'; DROP TABLE x", "10.0.0.1"),
+    ],
+)
+def test_client_address__counted_from_the_right__and_an_address_or_the_peer(
+    settings: Any, proxies: int, header: str | None, address: str
+) -> None:
+    settings.TRUSTED_PROXIES = proxies
+    extra = {} if header is None else {"HTTP_X_FORWARDED_FOR": header}
+    assert client_address(RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", **extra)) == address
+
+
+def test_client_address__peer_behind_a_socket__is_nobody() -> None:
+    assert client_address(RequestFactory().get("/", REMOTE_ADDR="")) == ""
+
+
+# --- without Redis ---------------------------------------------------------------------------------------------------
+@pytest.fixture
+def redis_away(settings: Any) -> None:
+    """A Redis that refuses connections."""
+    here = settings.CACHES["default"]
+    settings.CACHES = {"default": {**here, "LOCATION": "redis://127.0.0.1:1/0"}}
+
+
+@pytest.mark.seed("S2.22")
+def test_redis_away__limits_count_in_the_process_and_the_log_says_so(
+    world: World, redis_away: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = time.monotonic()
+    answers = [sign_in_page("lee@example.org").status_code for _number in range(5)]
+    assert answers == [422] * 5
+    assert sign_in_page("lee@example.org", PASSWORD).status_code == 429
+    assert sign_in_page("omar@example.org", PASSWORD).status_code == 302
+    assert time.monotonic() - started < 10
+    warnings = [record.msg for record in caplog.records if record.name == "healthivr.kernel.cache"]
+    assert warnings
+    assert {line["event"] for line in warnings} == {"cache_fallback"}  # type: ignore[index]
+    assert "lee" not in str(warnings)
+
+
+@pytest.mark.seed("S0.29", "S2.22")
+def test_redis_away__everything_still_answers(
+    world: World, redis_away: None, sign_in: Callable[[User], Client]
+) -> None:
+    client = sign_in(world.lee)
+    body = {"invitation_type": "office_admin", "email": "nora@example.org"}
+    assert client.get(API).status_code == 200
+    assert client.post(API, json.dumps(body), content_type="application/json").status_code == 201
+    assert client.get("/o/lee-family-practice/invitations/").status_code == 200
+    assert sign_in_page("mia@example.org", PASSWORD).status_code == 302
+
+
+def test_redis_away__threads_of_a_process__share_the_count(redis_away: None) -> None:
+    refused: list[bool] = []
+
+    def try_often() -> None:
+        for _number in range(5):
+            try:
+                attempt("token_pages")
+                refused.append(False)
+            except TooManyRequests:
+                refused.append(True)
+
+    threads = [Thread(target=try_often) for _count in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused.count(False) == 10
+
+
+def test_redis_comes_back__is_asked_again_after_a_moment(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = caches["default"]
+    cache.set("x", "in redis")
+    monkeypatch.setattr(cache, "_away_until", time.monotonic() + 60)
+    assert cache.get("x") is None
+    cache.set("x", "in the process")
+    assert cache.get("x") == "in the process"
+    monkeypatch.setattr(cache, "_away_until", time.monotonic() - 1)
+    assert cache.get("x") == "in redis"
