@@ -55,16 +55,14 @@ def call(command: Sequence[str | Path], **options: Any) -> tuple[int, str]:
 def command_line(pid: int) -> str:
     """Return the command line of the process `pid`, or "" when it does not run.
 
-    A zombie counts as not running: in a container whose first process reaps nobody it stays for ever, and both
-    PostgreSQL and psutil take it for alive.
+    A zombie counts as not running, and Linux says so by giving it none: in a container whose first process reaps
+    nobody it stays for ever, and both PostgreSQL and psutil take it for alive.
     """
     if HAS_PROC:
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             return ""
-        return "" if state == "Z" else arguments.replace(b"\0", b" ").decode(errors="replace")
     listed = subprocess.run(["ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return "" if listed.stdout.startswith("Z") else listed.stdout
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import pytest
 
 from healthivr.embedded.processes import command_line, wait_until
+from healthivr.embedded.supervisor import PATIENCE
 from healthivr.embedded.testing import Start, embedded, make_checkout, remove_state
 
 
@@ -49,7 +50,7 @@ def stop(start: Start, number: signal.Signals = signal.SIGTERM) -> str:
     """Ask it to stop. Returns what it has said, which must end well and leave nothing behind."""
     start.pids()
     start.process.send_signal(number)
-    code, rest, complaint = start.finish()
+    code, rest, complaint = start.finish(patience=PATIENCE - 1)  # asked, not killed for want of an answer
     assert (code, complaint.replace("preparing\n", "")) == (0, "")
     assert start.pids() == []
     return start.said + rest
@@ -211,7 +212,7 @@ def test_run__mail_port_taken_meanwhile__another_is_chosen(run: Run, checkout: P
     stop(stop_after)
     remembered = int((checkout / ".state" / "mail_port").read_text())
     with socket.create_server(("127.0.0.1", remembered)):
-        assert f"smtp://127.0.0.1:{remembered}," not in run().until("Ctrl-C")
+        assert f"smtp://127.0.0.1:{remembered}," not in run().until("Taking mail at")
 
 
 def _visits(port: int) -> int:
