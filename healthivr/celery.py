@@ -5,7 +5,12 @@ import os
 from celery import Celery
 from celery.signals import setup_logging, worker_init
 
+from healthivr.startup import one_sentence, refuse_unsafe_role
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "healthivr.settings")
+
+with one_sentence():
+    import healthivr.settings  # noqa: F401  read now: later Celery would print a traceback
 
 app = Celery("healthivr")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -23,7 +28,7 @@ def keep_our_logging(**kwargs: object) -> None:
 
 @worker_init.connect
 def refuse_unsafe_start(**kwargs: object) -> None:
-    """A worker does not start with a database role that could see other tenants."""
-    from healthivr.startup import refuse_unsafe_role  # noqa: PLC0415  needs Django set up
-
-    refuse_unsafe_role()
+    """A worker does not start with a database role that could see other tenants. It ends here: what else a receiver
+    raises, Celery logs and goes on."""
+    with one_sentence():
+        refuse_unsafe_role()

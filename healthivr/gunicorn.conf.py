@@ -12,7 +12,7 @@ graceful_timeout = 20
 max_requests = 20_000
 max_requests_jitter = 2_000
 accesslog = None  # our own request line has the route instead of the path
-preload_app = False
+preload_app = True  # loaded once, then forked: what keeps it from starting is said once
 forwarded_allow_ips = "127.0.0.1"
 # Gunicorn's own lines go through Django's logging, JSON and masked: the application configures it when it loads.
 logconfig_dict = {

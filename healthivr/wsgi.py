@@ -3,11 +3,13 @@
 import os
 
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
+
+from healthivr.startup import one_sentence, refuse_unsafe_role
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "healthivr.settings")
 
-application = get_wsgi_application()
-
-from healthivr.startup import refuse_unsafe_role  # noqa: E402  needs the applications that the line above loads
-
-refuse_unsafe_role()
+with one_sentence():
+    application = get_wsgi_application()
+    refuse_unsafe_role()
+connections.close_all()  # gunicorn forks its workers after this; each opens connections of its own
