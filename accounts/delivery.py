@@ -1,6 +1,6 @@
 """Sending the mails of accounts. Few and far between, so one at a time; the busy outbox is invitations/delivery.py."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from celery import current_app
@@ -86,3 +86,11 @@ def _try_later(mail: AccountMail, failure: SendFailed) -> None:
         AccountMail.objects.create(
             kind=mail.kind, user=mail.user, attempt=mail.attempt + 1, next_try_at=retry_at, created_at=at
         )
+
+
+def account_mail_age(*, at: datetime) -> timedelta:
+    """Return how long the oldest due mail has been waiting; nothing waiting is zero."""
+    oldest = (
+        AccountMail.objects.filter(due(at=at)).order_by("next_try_at").values_list("next_try_at", flat=True).first()
+    )
+    return at - oldest if oldest else timedelta(0)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from redis import Redis
 from redis.exceptions import RedisError
 
+from accounts.delivery import account_mail_age
 from healthivr import environment
 from invitations.delivery import outbox_age
 
@@ -83,7 +84,8 @@ def _worker() -> dict[str, Any]:
 def _outbox(database: dict[str, Any]) -> dict[str, Any]:
     if database["state"] == "down":
         return {"state": "degraded", "reason": "unknown without PostgreSQL"}
-    age = outbox_age(at=timezone.now()).total_seconds()
+    at = timezone.now()
+    age = max(outbox_age(at=at), account_mail_age(at=at)).total_seconds()
     if age > OUTBOX_LATE:
         return {"state": "degraded", "reason": f"a mail has been waiting for {age:.0f} seconds", "age_seconds": age}
     return {"state": "ok", "age_seconds": age}

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, is_valid_path, resolve
@@ -57,8 +58,15 @@ class RequestContextMiddleware:
             status=response.status_code,
             milliseconds=round((time.monotonic() - start) * 1000, 1),
             organization=str(actor.organization.pk) if actor else None,
-            user=str(request.user.pk) if hasattr(request, "user") and request.user.is_authenticated else None,
+            user=self._user_id(request),
         )
+
+    def _user_id(self, request: HttpRequest) -> str | None:
+        """Nobody as well while PostgreSQL is away, where sessions stand: the answer must not fail for its log line."""
+        try:
+            return str(request.user.pk) if hasattr(request, "user") and request.user.is_authenticated else None
+        except DatabaseError:
+            return None
 
 
 class PathInfoMiddleware:
@@ -78,6 +86,18 @@ class PathInfoMiddleware:
             with_slash = request.path_info + "/"
             if not is_valid_path(request.path_info) and _resolves(with_slash):
                 request.path_info = with_slash
+        return self.get_response(request)
+
+
+class HealthMiddleware:
+    """Forgets the session on the health pages: it stands in PostgreSQL, without which they must answer."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info in ("/healthz/", "/readyz/"):
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
         return self.get_response(request)
 
 
