@@ -8,6 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from accounts.outbox import WAITING, DeliveryStatus
 from accounts.services import clean_person_name
@@ -36,6 +37,8 @@ SHORT_LIFE_HOURS = 48
 MAX_HOURS = 720
 MAX_SENDS = 10
 MESSAGE_LENGTH = 1000
+#: The reason that a cancellation by correct_address has. Stored in English, shown in the reader's language.
+ADDRESS_CORRECTED = gettext_noop("Address corrected")
 Result = TypeVar("Result")
 
 
@@ -226,7 +229,8 @@ def update_invitation(
             if is_new_role:
                 _unless_overdue_blocks(lambda: _move_seat(invitation, old_role, role), actor, at=at)
                 new["invitation_type"] = str(role.value)
-            life = _period(invitation) if expires_in_hours is None else _life(role, expires_in_hours)
+            keeps_period = expires_in_hours is None and not (is_new_role and role in SHORT_LIVED)
+            life = _period(invitation) if keeps_period else _life(role, expires_in_hours)
             new |= {"expires_at": at + life, **_new_link(actor, invitation, role, at=at)}
         changes = _changes(invitation, new)
         if not changes and not needs_new_link:
@@ -376,7 +380,7 @@ def correct_address(*, actor: Actor, invitation_id: UUID, email: str, at: dateti
     Raises what cancel_invitation and create_invitation raise; nothing happens then.
     """
     with transaction.atomic():
-        old = cancel_invitation(actor=actor, invitation_id=invitation_id, reason=str(_("Address corrected")), at=at)
+        old = cancel_invitation(actor=actor, invitation_id=invitation_id, reason=ADDRESS_CORRECTED, at=at)
         hours = max(1, round(_period(old).total_seconds() / 3600))
         return create_invitation(
             actor=actor,
