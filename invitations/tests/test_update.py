@@ -138,6 +138,25 @@ def test_update__role_or_expiry__link_dies_and_a_new_one_is_mailed(world: World,
     assert acts.accept(row, at=later + timedelta(hours=1)).membership_role == row.invitation_type
 
 
+def test_update__role__keeps_the_period_that_was_chosen(world: World) -> None:
+    lee = world.actor(world.lee)
+    at = timezone.now()
+    invitation = acts.invite(lee, expires_in_hours=72, at=at)
+    later = at + timedelta(hours=20)
+    update(lee, invitation, invitation_type="office_admin", at=later)
+    assert acts.fresh(invitation).expires_at == later + timedelta(hours=72)
+
+
+def test_update__to_a_role_that_runs_things__48_hours_unless_chosen(world: World) -> None:
+    ana = world.actor(world.ana, world.platform)
+    at = timezone.now()
+    invitation = acts.invite(ana, "master_distributor", at=at)
+    update(ana, invitation, invitation_type="chp_admin", at=at)
+    assert acts.fresh(invitation).expires_at == at + timedelta(hours=48)
+    update(ana, invitation, invitation_type="admin", expires_in_hours=100, at=at)
+    assert acts.fresh(invitation).expires_at == at + timedelta(hours=100)
+
+
 def test_update__same_expiry_at_the_very_moment_of_creation__still_mails_the_link_that_works(world: World) -> None:
     lee = world.actor(world.lee)
     at = timezone.now()
