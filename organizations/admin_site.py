@@ -48,7 +48,7 @@ class PlatformAdminSite(AdminSite):
                     request.client_address,  # type: ignore[attr-defined]
                     request.request_id,  # type: ignore[attr-defined]
                 )
-            return view(request, *args, **kwargs)
+            return view(request, *args, **kwargs)  # type: ignore[no-any-return]
 
         return super().admin_view(inside, cacheable)
 
@@ -59,10 +59,14 @@ class PlatformAdminSite(AdminSite):
             raise Http404
         return redirect("admin:index")
 
-    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def logout(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         """There is one way out, which stands in the trail."""
         return redirect("accounts:sign_out", preserve_request=True)
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(  # type: ignore[override]
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         """There is one way to change a password, which stands in the trail."""
         return redirect("accounts:change_password")
