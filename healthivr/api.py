@@ -58,6 +58,7 @@ class StrictJSONParser(BaseParser):
             if _depth(body) > MAX_DEPTH:
                 raise exceptions.ParseError("The JSON is nested too deeply.")
             value = json.loads(body, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a character ("\\ud800") is none, and raises
         except (UnicodeDecodeError, ValueError, RecursionError):
             raise exceptions.ParseError("The body is not valid JSON.") from None
         except RequestDataTooBig:

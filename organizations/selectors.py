@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from django.core.validators import slug_re
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
@@ -31,6 +32,8 @@ def organization_named(reference: str) -> Organization:
     try:
         condition = Q(pk=UUID(reference))
     except ValueError:
+        if not slug_re.match(reference):
+            raise NotFound from None
         condition = Q(slug=reference)
     organization = Organization.objects.filter(condition).first()
     if organization is None:
