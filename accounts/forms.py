@@ -133,7 +133,9 @@ class ProfileForm(ServiceForm):
         label=_("Time zone"), choices=zone_choices, help_text=_("All times are shown in it, with its name.")
     )
     language = forms.ChoiceField(
-        label=_("Language"), choices=settings.LANGUAGES, help_text=_("Of the mails that you get.")
+        label=_("Language"),
+        choices=settings.LANGUAGES,
+        help_text=_("Of the pages that you see and the mails that you get."),
     )
 
 

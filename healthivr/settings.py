@@ -142,10 +142,11 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "healthivr.middleware.RequestContextMiddleware",
-    "healthivr.middleware.PathInfoMiddleware",
-    "healthivr.middleware.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "healthivr.middleware.PathInfoMiddleware",
+    "healthivr.middleware.HealthMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -155,10 +156,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "healthivr.middleware.DomainErrorMiddleware",
-    "accounts.middleware.TimeZoneMiddleware",
+    "accounts.middleware.PersonMiddleware",
     "organizations.middleware.TenancyMiddleware",
 ]
 ROOT_URLCONF = "healthivr.urls"
@@ -255,6 +255,7 @@ MAIL_FOLDER = environment.folder("MAIL_FOLDER") if not PRODUCTION else None
 LANGUAGE_CODE = "en-us"
 LANGUAGES = [("en", _("English")), ("es", _("Spanish"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["healthivr.formats"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.db import IntegrityError
 from django.db.models import OuterRef, Subquery
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User, hash_password
 from accounts.services import clean_person_name, require_good_password
@@ -33,6 +32,7 @@ from .errors import (
     WrongAccount,
 )
 from .lifecycle import advance
+from .messages import DECLINE_REASONS
 from .models import InvitationHistory, Purpose, UserInvitation
 from .selectors import inviter_is_entitled
 from .services import mail_again, renew_invitation
@@ -41,12 +41,6 @@ from .tokens import possible_digests
 
 #: How long after its expiry an invitee may have an invitation renewed without asking the organization.
 RENEWABLE_FOR = timedelta(days=30)
-
-DECLINE_REASONS = {
-    "not_me": _("This is not me"),
-    "not_wanted": _("I do not want to join"),
-    "other": _("Another reason"),
-}
 
 
 @dataclass(frozen=True)
@@ -100,8 +94,8 @@ def find_invitation(token: str) -> UserInvitation:
     invitation, is_current = _look_up(token)
     if not is_current:
         if invitation.status in (Status.PENDING, Status.EXPIRED):
-            raise LinkReplaced
-        raise InvitationClosed(Status(invitation.status))
+            raise LinkReplaced(language=invitation.language)
+        raise InvitationClosed(Status(invitation.status), language=invitation.language)
     return invitation
 
 
@@ -113,7 +107,7 @@ def open_invitation(*, token: str, at: datetime) -> UserInvitation:
     invitation = find_invitation(token)
     status = invitation.current_status(at=at)
     if status != Status.PENDING:
-        raise InvitationClosed(status)
+        raise InvitationClosed(status, language=invitation.language)
     return invitation
 
 
@@ -282,7 +276,7 @@ def _require_acceptable(invitation: UserInvitation, *, at: datetime) -> None:
     if status == Status.ACCEPTED:
         raise AlreadyAccepted
     if status != Status.PENDING:
-        raise InvitationClosed(status)
+        raise InvitationClosed(status, language=invitation.language)
 
 
 def _raise_why_not(invitation: UserInvitation, *, at: datetime) -> None:
@@ -311,7 +305,7 @@ def decline_invitation(*, token: str, visitor: Visitor, reason: str, at: datetim
             _raise_why_not(invitation, at=at)
         actor = Actor(visitor.user, invitation.organization, ip=visitor.ip, request_id=visitor.request_id)
         audit.record(actor=actor, action="invitation.declined", target=invitation, reason=reason)
-        queue_notice(invitation, Purpose.DECLINED, at=at, reason=str(DECLINE_REASONS[reason]))
+        queue_notice(invitation, Purpose.DECLINED, at=at, reason=reason)
     return invitation
 
 

@@ -55,7 +55,7 @@ class InvitationNotFound(NotFound):
 
 
 class InvitationClosed(LinkClosed):
-    """The link was issued, and the invitation is closed. Says how and names nobody."""
+    """The link was issued, and the invitation is closed. Says how and names nobody; `language` is the invitation's."""
 
     CODES = {
         Status.EXPIRED: ("invitation_expired", _("This invitation has expired. Ask for a new link.")),
@@ -64,9 +64,10 @@ class InvitationClosed(LinkClosed):
         Status.ACCEPTED: ("invitation_accepted", _("This invitation has been accepted already. Sign in instead.")),
     }
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, *, language: str = "") -> None:
         code, message = self.CODES[status]
         super().__init__(message, code=code)
+        self.language = language
 
 
 class LinkReplaced(LinkClosed):
@@ -74,6 +75,10 @@ class LinkReplaced(LinkClosed):
 
     code = "link_replaced"
     message = _("A newer invitation was sent to you. Use the link in the latest mail.")
+
+    def __init__(self, *, language: str = "") -> None:
+        super().__init__()
+        self.language = language
 
 
 class AlreadyAccepted(Conflict):

@@ -14,7 +14,7 @@ from organizations.forms import OptionCards, ServiceForm
 from organizations.models import Organization
 from organizations.roles import INVITATION_TYPES, ROLE_SENTENCES, OrganizationKind, Role, can_be_sent_from
 
-from .acceptance import DECLINE_REASONS
+from .messages import DECLINE_REASONS
 from .models import StatusWord
 from .selectors import PAGE_SIZES, Filters
 

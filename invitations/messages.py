@@ -7,6 +7,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.mail import MailText, write_mail
 from healthivr.kernel.mail import build_message
@@ -16,6 +17,13 @@ from .models import Delivery, Purpose, UserInvitation
 from .tokens import invitation_url
 
 ZONE = ZoneInfo("America/New_York")
+
+#: Why somebody declined. The rows hold the key: whoever reads it has a language of their own.
+DECLINE_REASONS = {
+    "not_me": gettext_lazy("This is not me"),
+    "not_wanted": gettext_lazy("I do not want to join"),
+    "other": gettext_lazy("Another reason"),
+}
 
 
 def invitation_values(invitation: UserInvitation, *, url: str) -> dict[str, str]:
@@ -70,7 +78,7 @@ def _write_notice(delivery: Delivery) -> MailText:
             "invitee": f"{name} ({invitation.email})" if name else invitation.email or "",
             "role_label": str(Role(invitation.invitation_type).label),
             "organization_name": invitation.organization.name,
-            "reason": delivery.reason,
+            "reason": str(DECLINE_REASONS.get(delivery.reason, delivery.reason)),
             "invitation_page": _page(invitation),
         }
     return write_mail(f"invitations/email/{delivery.purpose}", values, language=inviter.language)

@@ -238,7 +238,7 @@ def update_invitation(
         if not advance(invitation, Event.UPDATE, at=at, by_id=actor.user_id, reason=", ".join(sorted(changes)), **new):
             _raise_what_is_true(invitation, at=at)
         if needs_new_link:
-            _queue(invitation, at=at)
+            _mail_new_link(invitation, at=at)
         audit.record(actor=actor, action="invitation.updated", target=invitation, changes=changes)
     return invitation
 
@@ -262,18 +262,24 @@ def _move_seat(invitation: UserInvitation, old: Role, new: Role) -> None:
 
 
 def _new_link(actor: Actor, invitation: UserInvitation, role: Role, *, at: datetime) -> dict[str, Any]:
-    """Columns of a fresh issue; mails of the old one that have not left are dropped. When who invited may not invite
-    for this role any more, the actor adopts the invitation: whoever sends it again answers for it."""
+    """Columns of a fresh issue. When who invited may not invite for this role any more, the actor adopts the
+    invitation: whoever sends it again answers for it."""
     if invitation.delivery_status == DeliveryStatus.BOUNCED:
         raise AddressBounced
     if invitation.send_count >= MAX_SENDS:
         raise SendLimitReached
-    _drop_waiting_mail(invitation, at=at)
     nonce = new_nonce()
     columns = {"token_nonce": nonce, "token_hash": digest_of(nonce), "delivery_status": DeliveryStatus.QUEUED}
     if actor.user and not _inviter_may_still(invitation, role):
         return {**columns, "invited_by_id": actor.user_id}
     return columns
+
+
+def _mail_new_link(invitation: UserInvitation, *, at: datetime) -> None:
+    """Queue the mail of a fresh issue; mails of the old one that have not left are dropped. Only after the invitation
+    has moved: whoever changes both locks the invitation first."""
+    _drop_waiting_mail(invitation, at=at)
+    _queue(invitation, at=at)
 
 
 def _drop_waiting_mail(invitation: UserInvitation, *, at: datetime) -> None:
@@ -344,7 +350,7 @@ def _reissue(actor: Actor, invitation: UserInvitation, event: Event, *, action: 
     changes: dict[str, Any] = {"expires_at": at + _period(invitation), **link}
     if not advance(invitation, event, at=at, by_id=actor.user_id, **changes):
         _raise_what_is_true(invitation, at=at)
-    _queue(invitation, at=at)
+    _mail_new_link(invitation, at=at)
     audit.record(
         actor=actor, action=action, target=invitation, detail={"expires_at": invitation.expires_at.isoformat()}
     )
@@ -363,7 +369,11 @@ def _inviter_may_still(invitation: UserInvitation, role: Role) -> bool:
 
 
 def mail_again(*, actor: Actor, invitation: UserInvitation, at: datetime) -> None:
-    """Queue the present link again, unless that mail is waiting already. Raises AddressBounced, SendLimitReached."""
+    """Queue the present link again, unless that mail is waiting already. Raises AddressBounced, SendLimitReached, and
+    IllegalTransition when somebody closed it in this moment."""
+    here = UserInvitation.objects.filter(pk=invitation.pk, status=invitation.status, token_hash=invitation.token_hash)
+    if not here.select_for_update(no_key=True).exists():
+        _raise_what_is_true(invitation, at=at)
     if invitation.delivery_status == DeliveryStatus.BOUNCED:
         raise AddressBounced
     if invitation.send_count >= MAX_SENDS:

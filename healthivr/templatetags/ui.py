@@ -5,7 +5,7 @@ from typing import Any
 
 from django import template
 from django.db.models import Choices
-from django.utils import dateformat, timezone
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -60,7 +60,7 @@ def moment(at: datetime, *, end: bool = False) -> dict[str, Any]:
 @register.filter
 def exact(at: datetime) -> str:
     """Return a time with its zone, in the reader's: `Nov 21, 2026, 6:00 AM EST`."""
-    return str(dateformat.format(timezone.localtime(at), "M j, Y, g:i A T"))
+    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
 
 
 @register.filter
@@ -80,7 +80,7 @@ def relative(at: datetime) -> str:
     days = round(hours / 24) if ahead else hours // 24
     if days <= 31:
         return _ahead_or_ago(ngettext("%(n)d day", "%(n)d days", days) % {"n": days}, ahead=ahead)
-    return str(dateformat.format(timezone.localtime(at), "M j, Y"))
+    return formats.date_format(timezone.localtime(at), "SHORT_DATE_FORMAT")
 
 
 def _ahead_or_ago(span: str, *, ahead: bool) -> str:

@@ -7,7 +7,8 @@ from django.conf import settings
 from rest_framework import serializers
 
 from healthivr.kernel.masking import mask_email
-from invitations.acceptance import DECLINE_REASONS, founds
+from invitations.acceptance import founds
+from invitations.messages import DECLINE_REASONS
 from invitations.models import StatusWord, UserInvitation
 from organizations.roles import INVITATION_TYPES
 

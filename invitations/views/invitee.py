@@ -6,6 +6,7 @@ table, where no token may be.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -79,6 +80,25 @@ def visitor_of(request: HttpRequest) -> acceptance.Visitor:
     return acceptance.Visitor(user=user, **origin(request))
 
 
+def speak(request: HttpRequest, language: str) -> None:
+    """Show the page in the invitation's language to somebody whose own we do not know. LocaleMiddleware names it in
+    Content-Language, and starts the next request afresh."""
+    if language and not request.user.is_authenticated:
+        translation.activate(language)
+        request.LANGUAGE_CODE = translation.get_language()
+
+
+def open_invitation(request: HttpRequest, *, token: str) -> UserInvitation:
+    """Return the invitation of a link that can be accepted, and speak its language. Raises what the service raises."""
+    try:
+        invitation = acceptance.open_invitation(token=token, at=timezone.now())
+    except (InvitationClosed, LinkReplaced) as error:
+        speak(request, error.language)
+        raise
+    speak(request, invitation.language)
+    return invitation
+
+
 def outcome(request: HttpRequest, error: DomainError, *, token: str) -> HttpResponse:
     """Show why a link opens nothing, and the way on."""
     for kind, code, page, status in OUTCOMES:
@@ -116,7 +136,7 @@ def landing(request: HttpRequest, token: str) -> HttpResponse:
     """What the mailed link opens. Changes nothing and can be opened again, in any browser."""
     visitor = visitor_of(request)
     try:
-        invitation = acceptance.open_invitation(token=token, at=timezone.now())
+        invitation = open_invitation(request, token=token)
     except DomainError as error:
         return outcome(request, error, token=token)
     needs_sign_in = False
@@ -168,7 +188,7 @@ def accept(request: HttpRequest) -> HttpResponse:
     """Ask for what is missing, then accept. An existing person signs in first and comes back here."""
     token, visitor = _presented_token(request), visitor_of(request)
     try:
-        invitation = acceptance.open_invitation(token=token, at=timezone.now())
+        invitation = open_invitation(request, token=token)
         acceptance.require_right_account(invitation, visitor)
     except SignInRequired:
         return redirect(reverse("accounts:sign_in", query={"next": reverse("invitations:accept_form")}))
@@ -230,6 +250,20 @@ def _forget(response: HttpResponse) -> HttpResponse:
     return response
 
 
+def _keep_language(response: HttpResponse) -> HttpResponse:
+    """The page that says it is done knows no link: LocaleMiddleware reads its language from this cookie."""
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        translation.get_language() or settings.LANGUAGE_CODE,
+        max_age=COOKIE_SECONDS,
+        path=reverse("invitations:start").removesuffix("start/"),
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
 @require_GET
 def welcome(request: TenantRequest, organization: str) -> HttpResponse:
     """Done: where to go first."""
@@ -249,7 +283,7 @@ def decline(request: HttpRequest) -> HttpResponse:
     token = _presented_token(request)
     form = DeclineForm(request.POST if request.method == "POST" else None)
     try:
-        invitation = acceptance.open_invitation(token=token, at=timezone.now())
+        invitation = open_invitation(request, token=token)
         if request.method == "POST" and form.is_valid():
             return _decline(request, form, token=token)
     except DomainError as error:
@@ -260,7 +294,7 @@ def decline(request: HttpRequest) -> HttpResponse:
 
 def _decline(request: HttpRequest, form: DeclineForm, *, token: str) -> HttpResponse:
     acceptance.decline_invitation(token=token, visitor=visitor_of(request), at=timezone.now(), **form.cleaned_data)
-    return _forget(redirect("invitations:decline_done"))
+    return _forget(_keep_language(redirect("invitations:decline_done")))
 
 
 @login_not_required
@@ -277,11 +311,13 @@ def decline_done(request: HttpRequest) -> HttpResponse:
 def new_link(request: HttpRequest) -> HttpResponse:
     """Have a working link mailed to the invited address, and to no other."""
     token = _presented_token(request)
+    with suppress(DomainError):  # only for its language: here a link may be a dead one
+        open_invitation(request, token=token)
     try:
         acceptance.request_new_link(token=token, visitor=visitor_of(request), at=timezone.now())
     except (Conflict, NotFound, Refused, InvitationClosed) as error:
         return outcome(request, error, token=token)
-    return redirect("invitations:new_link_sent")
+    return _keep_language(redirect("invitations:new_link_sent"))
 
 
 @login_not_required

@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.outbox import DeliveryStatus
-from invitations.acceptance import DECLINE_REASONS
+from invitations.messages import DECLINE_REASONS
 from invitations.models import Delivery, UserInvitation
 from invitations.selectors import TimelineItem
+from invitations.services import ADDRESS_CORRECTED
 from invitations.states import Event
 from organizations.roles import Role
 
@@ -117,7 +118,7 @@ def _detail(kind: str, reason: str) -> str:
         return str(DECLINE_REASONS.get(reason, reason))
     if kind == Event.UPDATE:
         return ", ".join(str(FIELDS.get(name, name)) for name in reason.split(", "))
-    return reason
+    return _(reason) if reason == ADDRESS_CORRECTED else reason
 
 
 def _delivery(delivery: Delivery, *, at: datetime) -> Line:
