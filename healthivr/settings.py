@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from healthivr import environment
-from healthivr.environment import env, integer
+from healthivr.environment import boolean, env, integer, rate
 from healthivr.logs import logging_config
 
 django_stubs_ext.monkeypatch()
@@ -25,7 +25,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 ENVIRONMENT = environment.choice("ENVIRONMENT", ("production", "development", "test"), "production")
 PRODUCTION = ENVIRONMENT == "production"
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = boolean("DEBUG", False)
 if DEBUG and PRODUCTION:
     raise ImproperlyConfigured("DEBUG shows secrets to strangers: unset it, or set ENVIRONMENT=development.")
 
@@ -54,7 +54,7 @@ if TRUSTED_PROXIES:
 # --- database --------------------------------------------------------------------------------------------------------
 # DATABASE_URL is the role `healthivr`, which row-level security holds; DATABASE_OWNER_URL owns the tables and is used by
 # migrations alone (docs/adr/0003-tenancy.md).
-CONNECTED_AS_OWNER = env.bool("HEALTHIVR_AS_OWNER", default=False) or (
+CONNECTED_AS_OWNER = boolean("HEALTHIVR_AS_OWNER", False) or (
     len(sys.argv) > 1 and sys.argv[1] in ("migrate", "makemigrations", "sqlmigrate")
 )
 DATABASES = {"default": environment.database("DATABASE_URL")}
@@ -203,7 +203,7 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"  # sign-in must work whil
 SESSION_COOKIE_AGE = 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = env.bool("SESSION_SECURE", default=HTTPS)
+SESSION_COOKIE_SECURE = boolean("SESSION_SECURE", HTTPS)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -216,12 +216,12 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # --- limits (checklist C5): count/period -----------------------------------------------------------------------------
 LIMITS = {
-    "sign_in_account": env.str("LIMIT_SIGN_IN_ACCOUNT", default="5/15m"),
-    "sign_in_address": env.str("LIMIT_SIGN_IN_ADDRESS", default="20/15m"),
-    "password_reset_account": env.str("LIMIT_PASSWORD_RESET_ACCOUNT", default="3/15m"),
-    "password_reset_address": env.str("LIMIT_PASSWORD_RESET_ADDRESS", default="20/15m"),
-    "token_pages": env.str("LIMIT_TOKEN_PAGES", default="10/m"),
-    "anonymous_pages": env.str("LIMIT_ANONYMOUS_PAGES", default="100/15m"),
+    "sign_in_account": rate("LIMIT_SIGN_IN_ACCOUNT", "5/15m"),
+    "sign_in_address": rate("LIMIT_SIGN_IN_ADDRESS", "20/15m"),
+    "password_reset_account": rate("LIMIT_PASSWORD_RESET_ACCOUNT", "3/15m"),
+    "password_reset_address": rate("LIMIT_PASSWORD_RESET_ADDRESS", "20/15m"),
+    "token_pages": rate("LIMIT_TOKEN_PAGES", "10/m"),
+    "anonymous_pages": rate("LIMIT_ANONYMOUS_PAGES", "100/15m"),
     "invitation_api": f"{integer('RATE_LIMIT_PER_MINUTE', 60, least=1, most=100000)}/m",
     "everything": (
         f"{integer('RATE_LIMIT_MAX_REQUESTS', 300, least=1, most=1000000)}"
@@ -238,7 +238,7 @@ if INVITATION_EMAIL_TEMPLATE_PATH:
     if not INVITATION_EMAIL_TEMPLATE_PATH.is_dir():
         raise ImproperlyConfigured("INVITATION_EMAIL_TEMPLATE_PATH must be a folder that exists.")
     TEMPLATES[0]["DIRS"] = [INVITATION_EMAIL_TEMPLATE_PATH, *TEMPLATES[0]["DIRS"]]  # type: ignore[misc]
-SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="")
+SUPPORT_EMAIL = environment.mail_address("SUPPORT_EMAIL", "")
 MAIL_BATCH_SIZE = integer("MAIL_BATCH_SIZE", 100, least=1, most=1000)
 
 # --- mail ------------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_USER", ""), _mail.get("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 20  # seconds for each answer of the mail server; accounts/outbox.py counts on it
-DEFAULT_FROM_EMAIL = env.str("SMTP_FROM_EMAIL", default=f"healthivr <noreply@{urlsplit(BASE_URL).hostname}>")
+DEFAULT_FROM_EMAIL = environment.mail_address("SMTP_FROM_EMAIL", f"healthivr <noreply@{urlsplit(BASE_URL).hostname}>")
 #: Where the development sink keeps mails; the page that shows them exists in development only.
 MAIL_FOLDER = environment.folder("MAIL_FOLDER") if not PRODUCTION else None
 
@@ -284,8 +284,7 @@ WHITENOISE_AUTOREFRESH = not PRODUCTION
 WHITENOISE_KEEP_ONLY_HASHED_FILES = False
 
 # --- what a browser may do with our pages ----------------------------------------------------------------------------
-CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ["/api/v1/docs/"],  # Swagger's page alone, by name: it writes inline styles
+CONTENT_SECURITY_POLICY = {  # Swagger's page alone is exempt: healthivr/api_docs.py
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "script-src": ["'self'", NONCE],
@@ -310,7 +309,7 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 # Not no-referrer: browsers then send `Origin: null` with a POST and Django answers 403 (invitations.md 3.2).
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CORS_ALLOWED_ORIGINS = environment.address_list("CORS_ORIGINS")
+CORS_ALLOWED_ORIGINS = environment.origins("CORS_ORIGINS")
 CORS_ALLOW_CREDENTIALS = bool(CORS_ALLOWED_ORIGINS)
 CORS_URLS_REGEX = r"^/api/"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024

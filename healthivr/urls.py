@@ -4,9 +4,10 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView
 
 from healthivr import development, health
+from healthivr.api_docs import DocsView
 from invitations.urls import overview_page
 from organizations.urls import urlpatterns as organization_pages
 from organizations.views import home
@@ -20,7 +21,7 @@ urlpatterns = [
     path("readyz/", health.readyz, name="readyz"),
     path("api/v1/invitations/", include("invitations.api.urls")),
     path("api/v1/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
-    path("api/v1/docs/", login_not_required(SpectacularSwaggerView.as_view(url_name="schema")), name="docs"),
+    path("api/v1/docs/", login_not_required(DocsView.as_view(url_name="schema")), name="docs"),
     path("admin/", admin.site.urls),
 ]
 
