@@ -1,5 +1,5 @@
 """Spanish: `21 nov 2026, 6:00 a.m. EST`."""
 
-DATETIME_FORMAT = "j M Y, g:i a T"
-SHORT_DATE_FORMAT = "j M Y"
+DATETIME_FORMAT = "j b Y, g:i a T"
+SHORT_DATE_FORMAT = "j b Y"
 TIME_FORMAT = "g:i a"
