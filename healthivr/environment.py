@@ -2,16 +2,28 @@
 says what is wrong; README.md lists them all."""
 
 import base64
-import binascii
 import re
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-env = environ.Env()
+Text = str
+
+
+class Environment(environ.Env):  # type: ignore[misc]
+    """django-environ, with values as they stand: to the stock class `$word` means the variable `word`, and many a
+    password begins with a dollar sign. An empty value is none."""
+
+    def str(self, var: Text, default: Text = "", multiline: bool = False) -> Text:
+        """Return the value of `var`."""
+        return Text(self.ENVIRON.get(var) or default)
+
+
+env = Environment()
 
 WEAK_SECRETS = ("secret", "changeme", "change-me", "password", "your-", "example", "default", "insecure", "test")
 
@@ -22,6 +34,18 @@ def choice(name: str, options: tuple[str, ...], default: str) -> str:
     if value not in options:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(options)}.")
     return str(value)
+
+
+def boolean(name: str, default: bool) -> bool:
+    """Return the value of `name`: yes or no. A word that could mean either is refused."""
+    value = env.str(name).lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    if value:
+        raise ImproperlyConfigured(f"{name} must be true or false.")
+    return default
 
 
 def integer(name: str, default: int, *, least: int, most: int) -> int:
@@ -38,6 +62,42 @@ def integer(name: str, default: int, *, least: int, most: int) -> int:
 def address_list(name: str) -> list[str]:
     """Return a list written as JSON (`["https://a"]`) or with commas."""
     return [part.strip().strip('"') for part in env.str(name, default="").strip("[]").split(",") if part.strip(' "')]
+
+
+def origins(name: str) -> list[str]:
+    """Return a list of origins: `https://app.example.org`, each written out, since they may read with credentials."""
+    listed = address_list(name)
+    for origin in listed:
+        parts = _split(origin)
+        if parts is None or not parts.hostname or "*" in origin or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ImproperlyConfigured(f"{name} must list origins such as https://app.example.org, with commas.")
+    return listed
+
+
+def rate(name: str, default: str) -> str:
+    """Return a limit: how many in how long, such as 5/15m (s, m, h or d)."""
+    value = env.str(name, default)
+    if not re.fullmatch(r"[1-9]\d*/([1-9]\d*)?[smhd]", value):
+        raise ImproperlyConfigured(f"{name} must say how many in how long, such as 5/15m.")
+    return value
+
+
+def mail_address(name: str, default: str) -> str:
+    """Return an address that mail can come from or go to, `name@example.org` or `Name <name@example.org>`."""
+    value = env.str(name, default)
+    if value and not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(value)[1]):
+        raise ImproperlyConfigured(f"{name} must be an e-mail address.")
+    return value
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of an address, or None when it is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def secret(name: str, *, production: bool) -> str:
@@ -67,6 +127,8 @@ def keys(name: str, *, production: bool) -> dict[str, bytes]:
         key_id, colon, value = entry.strip().partition(":")
         if not colon or not re.fullmatch(r"[a-z0-9]{1,8}", key_id):
             raise ImproperlyConfigured(f"{name} must look like k1:<32 bytes as hex or base64>, several with commas.")
+        if key_id in parsed:
+            raise ImproperlyConfigured(f"{name}: there are two keys {key_id}. Give each an id of its own.")
         parsed[key_id] = _key_bytes(name, value)
         if production and len(set(parsed[key_id])) < 12:
             raise ImproperlyConfigured(f"{name}: the key {key_id} is weak. Give 32 random bytes.")
@@ -78,7 +140,7 @@ def _key_bytes(name: str, value: str) -> bytes:
         key = (
             bytes.fromhex(value) if re.fullmatch(r"[0-9a-fA-F]{64}", value) else base64.b64decode(value, validate=True)
         )
-    except binascii.Error:
+    except ValueError:
         key = b""
     if len(key) != 32:
         raise ImproperlyConfigured(f"{name}: a key must be 32 bytes, as 64 hex digits or as base64.")
@@ -92,8 +154,14 @@ def base_url() -> str:
     """
     name = next((n for n in ("BASE_URL", "INVITATION_BASE_URL", "APP_BASE_URL") if env.str(n, default="")), "BASE_URL")
     url = env.str(name, default="").rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.path:
+    parts = _split(url)
+    if (
+        parts is None
+        or parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or url != f"{parts.scheme}://{parts.netloc}"
+    ):
         raise ImproperlyConfigured(f"{name} must be the address people type, such as https://invite.example.org.")
     return str(url)
 
@@ -101,7 +169,8 @@ def base_url() -> str:
 def database(name: str) -> dict[str, Any]:
     """Return Django's database settings for the URL in `name`; a socket directory may stand in `?host=`."""
     url = env.str(name, default="")
-    if urlsplit(url).scheme not in ("postgres", "postgresql"):
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("postgres", "postgresql") or not parts.path.strip("/"):
         raise ImproperlyConfigured(f"{name} must be a PostgreSQL address: postgres://user:password@host:5432/name.")
     config: dict[str, Any] = env.db_url_config(url)
     options = config.setdefault("OPTIONS", {})
@@ -117,8 +186,11 @@ def redis_url() -> str:
     if not url and env.str("REDIS_HOST", default=""):
         port = integer("REDIS_PORT", 6379, least=1, most=65535)
         password = env.str("REDIS_PASSWORD", default="")
-        url = f"redis://{':' + password + '@' if password else ''}{env.str('REDIS_HOST')}:{port}"
-    if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+        url = f"redis://{':' + quote(password, safe='') + '@' if password else ''}{env.str('REDIS_HOST')}:{port}"
+    parts = _split(url)
+    if parts is None or not (
+        (parts.scheme == "unix" and parts.path) or (parts.scheme in ("redis", "rediss") and parts.hostname)
+    ):
         raise ImproperlyConfigured("REDIS_URL must look like redis://host:6379 or unix:///path/to/redis.sock.")
     return str(url)
 
@@ -156,8 +228,8 @@ def email(*, production: bool) -> dict[str, Any]:
             "EMAIL_USE_SSL": port == 465,
         }
     elif url:
-        parts = urlsplit(url)
-        if parts.scheme not in ("smtp", "smtp+tls", "smtp+ssl", "smtps") or not parts.hostname:
+        parts = _split(url)
+        if parts is None or parts.scheme not in ("smtp", "smtp+tls", "smtp+ssl", "smtps") or not parts.hostname:
             raise ImproperlyConfigured("EMAIL_URL must look like smtp+tls://user:password@smtp.example.org:587.")
         parsed = env.email_url_config(url)
         config = {
