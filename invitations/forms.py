@@ -1,7 +1,7 @@
 """What the pages of invitations ask for. Forms parse; services decide."""
 
 from collections.abc import Iterable
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -68,7 +68,9 @@ class FilterForm(forms.Form):
 
 
 def _midnight(day: Any, *, days: int = 0) -> datetime | None:
-    return timezone.make_aware(datetime.combine(day, time.min)) + timedelta(days=days) if day else None
+    if not day or not date.min.year < day.year < date.max.year:  # at the calendar's edges there is nothing to filter
+        return None
+    return timezone.make_aware(datetime.combine(day, time.min)) + timedelta(days=days)
 
 
 # --- staff -----------------------------------------------------------------------------------------------------------
