@@ -231,8 +231,9 @@ def test_accept__existing_user__joins_a_second_organization_with_the_same_accoun
 
 def test_accept__existing_user_not_signed_in__sign_in_required_and_nothing_consumed(world: World) -> None:
     invitation = acts.invite(world.actor(world.lee), "office_admin", email="stone@example.org")
-    with acts.nothing_written(), pytest.raises(SignInRequired):
-        acts.accept(invitation)
+    for typed in ({}, {"password": "", "first_name": ""}):  # whatever a stranger types, it is not asked for
+        with acts.nothing_written(), pytest.raises(SignInRequired):
+            acts.accept(invitation, **typed)
     acts.accept(invitation, user=world.stone)
 
 
@@ -392,6 +393,7 @@ def test_accept__entitled_elsewhere_only__refused_and_nothing_consumed(world: Wo
     invitation = acts.invite(stone)
     with platform("test"):
         Membership.objects.filter(user=world.stone, organization=world.practice).update(role=Role.MEDICAL_STAFF)
+        MembershipFactory(organization=world.platform, user=world.stone, role=Role.DOCTOR)
     with acts.nothing_written(), pytest.raises(InviterNotEntitled):
         acts.accept(invitation)
 

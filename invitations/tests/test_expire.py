@@ -74,8 +74,7 @@ def test_sweep__one_organization__leaves_the_others(world: World) -> None:
     at = timezone.now()
     mine = acts.invite(world.actor(world.lee), at=at - EIGHT_DAYS)
     other = acts.invite(world.actor(world.stone), at=at - EIGHT_DAYS)
-    with tenant(world.practice):
-        assert expire_overdue(organization_id=world.practice.pk, at=at) == 1
+    assert sweep(at, organization_id=world.practice.pk) == 1
     assert (acts.fresh(mine).status, acts.fresh(other).status) == ("expired", "pending")
 
 

@@ -121,6 +121,17 @@ def test_advance__link_replaced_meanwhile__false_and_nothing_written(world: Worl
             )
 
 
+@pytest.mark.parametrize("event", [Event.ACCEPT, Event.DECLINE])
+def test_advance__overdue_by_the_invitee__false_and_nothing_written(world: World, event: Event) -> None:
+    invitation = in_state(world, Status.PENDING)
+    changes: dict[str, Any] = {"accepted_by_id": world.mia.pk} if event == Event.ACCEPT else {}
+    with platform("test"):
+        with acts.nothing_written():
+            assert not advance(invitation, event, at=invitation.expires_at, by_id=None, **changes)
+        in_time = invitation.expires_at - timedelta(microseconds=1)
+        assert advance(invitation, event, at=in_time, by_id=None, **changes)
+
+
 # --- random lives ----------------------------------------------------------------------------------------------------
 class Life:
     """An invitation's life by the services, beside what the specification says of it."""
