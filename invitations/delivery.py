@@ -154,6 +154,7 @@ def _send(mail: MailConnection, delivery: Delivery) -> _Result:
     except Exception as error:  # a mail that cannot be written must not hold up those behind it
         log.exception("email_not_written", delivery=str(delivery.pk))
         return _failed(delivery, SendFailed(f"could not be written ({type(error).__name__})", is_permanent=False))
+    log.info("email_sent", invitation_id=str(delivery.invitation_id), delivery=str(delivery.pk))
     return _ended(delivery, DeliveryStatus.SENT)
 
 
