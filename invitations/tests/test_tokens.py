@@ -1,6 +1,7 @@
 """Links: derived, unguessable, stored as a digest only, and alive across a change of keys."""
 
 import base64
+import re
 import secrets
 from typing import Any
 
@@ -132,11 +133,23 @@ def tables_with(text: str) -> list[str]:
 
 
 def redis_with(url: str, text: str) -> list[bytes]:
-    """Return every key of Redis under which, or in which, a text stands."""
+    """Return every key of Redis under which, or in which, a text stands; Celery's messages are base64 inside."""
     found: list[bytes] = []
     for number in range(4):
         with redis.Redis.from_url(url, db=number) as store:
-            found += [key for key in store.scan_iter() if text.encode() in key + store.dump(key)]
+            read = {
+                b"string": store.get,
+                b"list": lambda key: store.lrange(key, 0, -1),
+                b"hash": store.hgetall,
+                b"set": store.smembers,
+                b"zset": lambda key: store.zrange(key, 0, -1),
+                b"none": lambda key: None,  # it has just expired
+            }
+            for key in store.scan_iter():
+                value = repr(read[store.type(key)](key))
+                bodies = [base64.b64decode(body) for body in re.findall(r'"body": "([A-Za-z0-9+/=]+)"', value)]
+                if text in f"{key!r}{value}{bodies}":
+                    found.append(key)
     return found
 
 
@@ -172,4 +185,7 @@ def test_raw_token__after_create_send_resend_and_accept__in_no_table_and_not_in_
         for spelling in spellings(token):
             assert tables_with(spelling) == []
             assert redis_with(settings.REDIS_URL, spelling) == []
-    assert tables_with("canary@example.org") != []  # the search does find what is there
+    # Both searches do find what is there.
+    assert tables_with("canary@example.org") != []
+    assert redis_with(settings.REDIS_URL, "invitations.tasks.relay_deliveries") != []
+    assert redis_with(settings.REDIS_URL, '"callbacks": null') != []  # stands in the bodies alone
