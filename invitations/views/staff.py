@@ -20,6 +20,7 @@ from invitations.errors import DuplicateInvitation
 from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm, FilterForm, NewInvitationForm
 from invitations.models import StatusWord, UserInvitation
 from invitations.states import TRANSITIONS, Event
+from organizations.actor import Actor
 from organizations.roles import Capability, OrganizationKind, Role
 from organizations.selectors import invitable_types
 from organizations.views import TenantRequest
@@ -115,7 +116,8 @@ def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, s
 def detail(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """One invitation: where it stands, what happened, and what may be done."""
     invitation, may_manage = _visible(request, invitation_id)
-    return render(request, "invitations/detail.html", _standing(invitation, may_manage=may_manage, at=timezone.now()))
+    context = _standing(request.actor, invitation, may_manage=may_manage, at=timezone.now())
+    return render(request, "invitations/detail.html", context)
 
 
 @require_GET
@@ -124,7 +126,7 @@ def standing(request: TenantRequest, organization: str, invitation_id: UUID) -> 
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("invitations:detail", organization, invitation_id)
     invitation, may_manage = _visible(request, invitation_id)
-    context = _standing(invitation, may_manage=may_manage, at=timezone.now())
+    context = _standing(request.actor, invitation, may_manage=may_manage, at=timezone.now())
     if request.GET.get("seen") == context["seen"]:
         return HttpResponse(status=204)
     return render(request, "invitations/_standing.html", context | {"is_live": True})
@@ -138,9 +140,12 @@ def _visible(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitatio
         return selectors.invitation_detail(actor=request.actor, invitation_id=invitation_id), False
 
 
-def _standing(invitation: UserInvitation, *, may_manage: bool, at: datetime) -> dict[str, object]:
+def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at: datetime) -> dict[str, object]:
     status = invitation.current_status(at=at)
     can = {event.value for event in Event if (status, event) in TRANSITIONS} if may_manage else set()
+    may_send = may_manage and Role(invitation.invitation_type) in invitable_types(actor=actor)
+    if not may_send:
+        can -= {Event.RESEND.value, Event.RENEW.value}
     lines = story(invitation, selectors.timeline(invitation), at=at)
     is_on_its_way = invitation.is_open(at=at) and invitation.delivery_status in WAITING
     return {
@@ -150,6 +155,7 @@ def _standing(invitation: UserInvitation, *, may_manage: bool, at: datetime) -> 
         "word": invitation.status_word(at=at),
         "language_name": dict(settings.LANGUAGES).get(invitation.language, invitation.language),
         "can": can,
+        "may_send": may_send,
         "lines": lines,
         "is_open": invitation.is_open(at=at),
         "is_on_its_way": is_on_its_way,
