@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from accounts.views import mail_frame
+from invitations.errors import RoleNotAllowed
 from invitations.forms import NewInvitationForm
 from invitations.messages import write_invitation
 from invitations.models import UserInvitation
@@ -31,6 +32,8 @@ def preview(request: TenantRequest, organization: str) -> HttpResponse:
     actor = request.actor
     actor.require(Capability.INVITE)
     roles = invitable_types(actor=actor)
+    if not roles:
+        raise RoleNotAllowed
     typed = NewInvitationForm(request.POST, roles=roles).typed()
     invitation = _unsaved(actor, typed, roles)
     mail = write_invitation(invitation, url=settings.BASE_URL + NO_LINK)
