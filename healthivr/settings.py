@@ -102,6 +102,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": CACHES["default"]["KEY_PREFIX"] + ":",
     **_redis_timeouts,
     "socket_timeout": 10,
+    "max_retries": 0,  # of who gives a hint: kombu's own are six seconds of a request (a worker's go on for ever)
 }
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
