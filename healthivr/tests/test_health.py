@@ -1,5 +1,6 @@
 """Whether the process runs, and whether the system can do its work: what each failure looks like from outside."""
 
+import socket
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -62,6 +63,18 @@ def test_readyz__postgresql_away__503_and_healthz_goes_on(tmp_path: Any) -> None
         assert answer["checks"]["database"] == {"state": "down", "reason": "PostgreSQL does not answer"}
         assert Client().get("/healthz/").status_code == 200
     assert ready()[0] == 200
+
+
+@pytest.mark.seed("S0.34")
+@pytest.mark.django_db(transaction=True)
+def test_readyz__postgresql_takes_the_connection_and_never_answers__503_within_five_seconds() -> None:
+    assert ready()[0] == 200
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with connected_as(HOST="127.0.0.1", PORT=str(silent.getsockname()[1])):
+            code, answer = ready()
+            assert (code, answer["checks"]["database"]["state"]) == (503, "down")
+        assert time.monotonic() - began < 5
 
 
 def test_health__postgresql_away_and_a_browser_that_is_signed_in__the_same(
