@@ -42,7 +42,8 @@ from invitations.errors import (
 from invitations.forms import AcceptForm, DeclineForm
 from invitations.messages import when
 from invitations.models import UserInvitation
-from organizations.roles import HOME, ROLE_SENTENCES, Capability, OrganizationKind, Role
+from organizations.roles import HOME, ROLE_SENTENCES, OrganizationKind, Role
+from organizations.selectors import invitable_types
 from organizations.services import AlreadyMember
 from organizations.views import TenantRequest
 
@@ -154,6 +155,7 @@ def landing(request: HttpRequest, token: str) -> HttpResponse:
 @require_POST
 def start(request: HttpRequest) -> HttpResponse:
     """Leave the address with the token: keep it in a cookie, and go on."""
+    token = request.POST.get("token", "")[:200]
     goes_on_to = {"decline": "invitations:decline", "accept": "invitations:accept_form"}
     response = redirect(goes_on_to.get(request.POST.get("act", ""), "invitations:accept_form"))
     if request.POST.get("act") == "switch" and request.user.is_authenticated:
@@ -161,7 +163,7 @@ def start(request: HttpRequest) -> HttpResponse:
         logout(request)
     response.set_cookie(
         COOKIE,
-        request.POST.get("token", "")[:200],
+        token if token.isascii() and token.isprintable() else "",  # nothing else is one, or can stand in a header
         max_age=COOKIE_SECONDS,
         path=reverse("invitations:start").removesuffix("start/"),
         secure=settings.SESSION_COOKIE_SECURE,
@@ -269,7 +271,7 @@ def welcome(request: TenantRequest, organization: str) -> HttpResponse:
     """Done: where to go first."""
     roles = [role for role in Role if role in request.actor.roles]
     sentences = [(role.label, ROLE_SENTENCES.get(role, "")) for role in roles]
-    context = {"roles": sentences, "may_invite": request.actor.has(Capability.INVITE)}
+    context = {"roles": sentences, "may_invite": bool(invitable_types(actor=request.actor))}
     return render(request, "invitations/welcome.html", context)
 
 
