@@ -1,4 +1,4 @@
-"""What the tests of the API share."""
+"""What the tests of the API and of the pages share."""
 
 import time
 from types import SimpleNamespace

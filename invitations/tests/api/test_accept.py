@@ -138,19 +138,22 @@ def test_accept__each_type__joins_or_founds_as_the_invitation_says(
 @pytest.mark.parametrize(
     ("password", "reasons"),
     [
-        ("", 1),
-        ("short", 1),
-        ("fourteen chars", 1),
-        ("password", 2),
-        ("new.nurse@example.org", 1),
-        ("x" * 129, 1),
+        ("", ["too short"]),
+        ("short", ["too short"]),
+        ("fourteen chars", ["too short"]),
+        ("password", ["too short", "too common"]),
+        ("new.nurse@example.org", ["too similar"]),
+        ("horse battery staple correct " * 5, ["too long"]),
     ],
 )
-def test_accept__password_that_is_refused__422_with_every_reason(world: World, password: str, reasons: int) -> None:
+def test_accept__password_that_is_refused__422_with_every_reason(
+    world: World, password: str, reasons: list[str]
+) -> None:
     with acts.nothing_written():
         response = accept(world.invitation, {**NORA, "password": password})
     answer = problem(response, 422, "password_refused", "password")
-    assert len(answer["reasons"]) == reasons
+    for reason in reasons:
+        assert [told for told in answer["reasons"] if reason in told]
     assert " ".join(answer["errors"]["password"]) == " ".join(answer["reasons"])
     assert len(password) < 10 or password not in response.content.decode()
     assert accept(world.invitation).status_code == 201
@@ -158,7 +161,13 @@ def test_accept__password_that_is_refused__422_with_every_reason(world: World, p
 
 @pytest.mark.seed("S0.38")
 @pytest.mark.parametrize(
-    "password", ["fifteen chars ok", " leading and trailing ", "密码密码密码密码密码密码密码密", "x1" * 64]
+    "password",
+    [
+        "fifteen chars ok",
+        " leading and trailing ",
+        "密码是一匹正确的马和一块电池订书钉",
+        "horse battery staple correct " * 4,
+    ],
 )
 def test_accept__password_of_fifteen_to_128_characters_of_any_kind__taken_as_it_is(world: World, password: str) -> None:
     assert accept(world.invitation, {**NORA, "password": password}).status_code == 201
