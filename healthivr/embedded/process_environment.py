@@ -73,7 +73,7 @@ def build(state: State, environment: str) -> dict[str, str]:
     }
     if not given("BASE_URL"):
         built["BASE_URL"] = f"http://localhost:{port}"
-    if environment == "development" and uses_mail_sink():
+    if uses_mail_sink():  # in tests nobody listens there: each starts the sink that it needs
         built["EMAIL_URL"] = f"smtp://127.0.0.1:{mail_port(state)}"
     if uses_embedded_postgres():
         postgres = Postgres(state)
