@@ -33,6 +33,20 @@ class DuplicateInvitation(Conflict):
         super().__init__(field="email", **({"existing": str(existing)} if existing else {}))
 
 
+class OwnAddress(Refused):
+    """Nobody invites themselves: they are here already."""
+
+    code = "own_address"
+    message = _("This is your own address. Invite somebody else.")
+
+
+class SameAddress(Refused):
+    """The correction is the address that was wrong."""
+
+    code = "same_address"
+    message = _("This is the address that the invitation went to. Type the right one.")
+
+
 class SendLimitReached(Conflict):
     """An invitation is sent ten times at most."""
 

@@ -56,6 +56,8 @@ class InvitationBatch(TenantModel):
 
     class Meta(TenantModel.Meta):
         db_table = "invitation_batches"
+        verbose_name = _("batch")
+        verbose_name_plural = _("batches")
 
     def __str__(self) -> str:
         return f"batch {self.pk}"
@@ -127,6 +129,8 @@ class UserInvitation(TenantModel):
 
     class Meta:
         db_table = "user_invitations"
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
         constraints = [
             RowLevelSecurity(name="userinvitation_rls"),
             models.UniqueConstraint(fields=["token_hash"], name="invitation_token_once"),
@@ -240,6 +244,8 @@ class InvitationHistory(TenantModel):
 
     class Meta(TenantModel.Meta):
         db_table = "invitation_history"
+        verbose_name = _("history entry")
+        verbose_name_plural = _("history")
         constraints = [
             RowLevelSecurity(name="invitationhistory_rls"),
             SameOrganization(field="invitation", name="history_invitation_in_organization", on_delete="CASCADE"),
@@ -274,6 +280,8 @@ class Delivery(OutgoingMail, TenantModel):
 
     class Meta(TenantModel.Meta):
         db_table = "invitation_deliveries"
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
         constraints = [
             RowLevelSecurity(name="delivery_rls"),
             SameOrganization(field="invitation", name="delivery_invitation_in_organization", on_delete="CASCADE"),

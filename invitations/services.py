@@ -25,7 +25,7 @@ from organizations.services import AlreadyMember
 from organizations.tenancy import platform
 
 from .delivery import hint_relay
-from .errors import AddressBounced, DuplicateInvitation, RoleNotAllowed, SendLimitReached
+from .errors import AddressBounced, DuplicateInvitation, OwnAddress, RoleNotAllowed, SameAddress, SendLimitReached
 from .lifecycle import advance
 from .models import Channel, Delivery, InvitationHistory, Purpose, UserInvitation
 from .selectors import invitation_to_manage, inviter_is_entitled
@@ -58,11 +58,14 @@ def create_invitation(
     """Invite somebody, and queue the mail in the same transaction.
 
     `expires_in_hours` is 1 to 720; without it the type's default holds (C1). Raises Malformed, Refused
-    (`email_look_alike`), RoleNotAllowed, AlreadyMember, DuplicateInvitation, NoSeatLeft.
+    (`email_look_alike`, `own_address`), RoleNotAllowed, AlreadyMember, DuplicateInvitation, NoSeatLeft.
     """
     role = _invitable_role(actor, invitation_type)
+    address = normalise_email(email)
+    if actor.user and address == actor.user.email:
+        raise OwnAddress(field="email")
     values: dict[str, Any] = {
-        "email": normalise_email(email),
+        "email": address,
         "first_name": _optional_name(first_name, field="first_name"),
         "last_name": _optional_name(last_name, field="last_name"),
         "message": clean_message(message),
@@ -387,9 +390,11 @@ def mail_again(*, actor: Actor, invitation: UserInvitation, at: datetime) -> Non
 def correct_address(*, actor: Actor, invitation_id: UUID, email: str, at: datetime) -> UserInvitation:
     """Cancel an open invitation and send a new one, with the same content, to another address. Returns the new one.
 
-    Raises what cancel_invitation and create_invitation raise; nothing happens then.
+    Raises SameAddress, and what cancel_invitation and create_invitation raise; nothing happens then.
     """
     with transaction.atomic():
+        if invitation_to_manage(actor=actor, invitation_id=invitation_id).email == normalise_email(email):
+            raise SameAddress(field="email")
         old = cancel_invitation(actor=actor, invitation_id=invitation_id, reason=ADDRESS_CORRECTED, at=at)
         hours = max(1, round(_period(old).total_seconds() / 3600))
         return create_invitation(

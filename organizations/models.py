@@ -81,6 +81,8 @@ class OrganizationSettings(TenantModel):
     updated_at = models.DateTimeField()
 
     class Meta(TenantModel.Meta):
+        verbose_name = _("organization settings")
+        verbose_name_plural = _("organization settings")
         constraints = [
             *TenantModel.Meta.constraints,
             models.UniqueConstraint(fields=["organization"], name="settings_once_an_organization"),

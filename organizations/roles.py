@@ -99,6 +99,15 @@ HOME: dict[Role, OrganizationKind] = {
     Role.IVR_COMPANY: OrganizationKind.IVR_COMPANY,
     Role.SHIPPING_LOGISTICS: OrganizationKind.LOGISTICS,
 }
+#: Below which kinds an organization of a kind may be founded: the sales chain, and the platform for all of them.
+FOUNDED_BELOW: dict[OrganizationKind, frozenset[OrganizationKind]] = {
+    OrganizationKind.CHP: frozenset({OrganizationKind.PLATFORM}),
+    OrganizationKind.MASTER_DISTRIBUTOR: frozenset({OrganizationKind.PLATFORM, OrganizationKind.CHP}),
+    OrganizationKind.DISTRIBUTOR: frozenset({OrganizationKind.PLATFORM, OrganizationKind.MASTER_DISTRIBUTOR}),
+    OrganizationKind.PRACTICE: frozenset({OrganizationKind.PLATFORM, OrganizationKind.DISTRIBUTOR}),
+    OrganizationKind.IVR_COMPANY: frozenset({OrganizationKind.PLATFORM, OrganizationKind.CHP}),
+    OrganizationKind.LOGISTICS: frozenset({OrganizationKind.PLATFORM, OrganizationKind.CHP}),
+}
 JOINING = frozenset({Role.ADMIN, Role.SALES, Role.OFFICE_ADMIN, Role.MEDICAL_STAFF})
 
 
@@ -182,5 +191,9 @@ def founds_organization(invitation_type: Role, sender: OrganizationKind) -> bool
 
 
 def can_be_sent_from(invitation_type: Role, sender: OrganizationKind) -> bool:
-    """Say whether the type makes sense in an organization of that kind: who joins must belong there."""
-    return founds_organization(invitation_type, sender) or HOME[invitation_type] == sender
+    """Say whether the type makes sense in an organization of that kind: who joins must belong there, and what is founded
+    must have its place below it."""
+    home = HOME[invitation_type]
+    if founds_organization(invitation_type, sender):
+        return sender in FOUNDED_BELOW[home]
+    return home == sender

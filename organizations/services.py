@@ -63,6 +63,9 @@ def found_organization(
 def clean_name(name: str) -> str:
     """Return an organization's name on one line. Raises Malformed when nothing, or too much, is left."""
     cleaned = " ".join(name.split())
+    if "://" in cleaned or "www." in cleaned.lower():
+        # Mail programs turn it into a link of the founder's choice, under our name (invitations.md 3.4).
+        raise Malformed(_("A name cannot contain a web address."), code="organization_name", field="organization_name")
     if not 2 <= len(cleaned) <= 120:
         raise Malformed(
             _("Enter the name of the organization, 2 to 120 characters."),

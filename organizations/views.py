@@ -51,7 +51,7 @@ def people(request: TenantRequest, organization: str) -> HttpResponse:
     return render(
         request,
         "organizations/people.html",
-        {"memberships": memberships, "may_invite": request.actor.has(Capability.INVITE)},
+        {"memberships": memberships, "may_invite": bool(selectors.invitable_types(actor=request.actor))},
     )
 
 

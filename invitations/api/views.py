@@ -107,7 +107,7 @@ class InvitationListView(InvitationAPIView):
             **STAFF,
             **problems(
                 e409="duplicate_invitation, already_member, no_seat_left",
-                e422="email_look_alike",
+                e422="email_look_alike, own_address",
             ),
         },
     )

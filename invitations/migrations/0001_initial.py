@@ -26,6 +26,8 @@ class Migration(migrations.Migration):
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='organizations.organization')),
             ],
             options={
+                'verbose_name': 'batch',
+                'verbose_name_plural': 'batches',
                 'db_table': 'invitation_batches',
                 'abstract': False,
             },
@@ -62,6 +64,8 @@ class Migration(migrations.Migration):
                 ('upline', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name': 'invitation',
+                'verbose_name_plural': 'invitations',
                 'db_table': 'user_invitations',
             },
         ),
@@ -78,6 +82,8 @@ class Migration(migrations.Migration):
                 ('invitation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='history', to='invitations.userinvitation')),
             ],
             options={
+                'verbose_name': 'history entry',
+                'verbose_name_plural': 'history',
                 'db_table': 'invitation_history',
                 'abstract': False,
             },
@@ -99,6 +105,8 @@ class Migration(migrations.Migration):
                 ('invitation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='invitations.userinvitation')),
             ],
             options={
+                'verbose_name': 'delivery',
+                'verbose_name_plural': 'deliveries',
                 'db_table': 'invitation_deliveries',
                 'abstract': False,
             },

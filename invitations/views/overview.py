@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 
 from invitations import selectors
 from organizations.roles import Capability
+from organizations.selectors import invitable_types
 from organizations.views import TenantRequest
 
 DAYS = 30
@@ -18,7 +19,11 @@ DAYS = 30
 @require_GET
 def overview(request: TenantRequest, organization: str) -> HttpResponse:
     """What needs attention first; for those who see no invitations, where to go instead."""
-    context: dict[str, Any] = {"may_invite": request.actor.has(Capability.INVITE), "days": DAYS}
+    context: dict[str, Any] = {
+        "may_invite": bool(invitable_types(actor=request.actor)),
+        "sees_all": request.actor.has(Capability.VIEW_ALL_INVITATIONS),
+        "days": DAYS,
+    }
     if request.actor.has(Capability.VIEW_INVITATIONS):
         numbers = selectors.overview(actor=request.actor, days=DAYS, at=timezone.now())
         by_day = numbers.sent_and_accepted_by_day

@@ -74,7 +74,8 @@ def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
             sizes=[(n, "" if n == size else _address(request, size=str(n), cursor="")) for n in selectors.PAGE_SIZES],
         ),
         "active": _active_filters(request, form),
-        "may_invite": request.actor.has(Capability.INVITE),
+        "may_invite": bool(invitable_types(actor=request.actor)),
+        "sees_all": request.actor.has(Capability.VIEW_ALL_INVITATIONS),
     }
     is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
     response = render(request, "invitations/_list.html" if is_part else "invitations/list.html", context)
@@ -181,7 +182,7 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
             if isinstance(error, DuplicateInvitation):
                 existing = str(error.extra.get("existing", ""))
         else:
-            _say(request, _("The invitation to {email} is made, and its e-mail is on its way."), invitation)
+            _say(request, _("The invitation to {email} is made. Below you see whether its e-mail leaves."), invitation)
             return redirect("invitations:detail", organization, invitation.pk)
     return render(
         request,

@@ -69,6 +69,8 @@ class Migration(migrations.Migration):
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='organizations.organization')),
             ],
             options={
+                'verbose_name': 'organization settings',
+                'verbose_name_plural': 'organization settings',
                 'abstract': False,
             },
         ),

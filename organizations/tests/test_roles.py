@@ -83,6 +83,15 @@ def test_matrix__every_role_and_type__as_the_domain_says(role: str, invitation_t
 
 #: Where a type may be sent from, and what becomes of the invitee there.
 JOINS_ONLY = {"admin": "platform", "sales": "distributor", "office_admin": "practice", "medical_staff": "practice"}
+#: Beside the platform: where in the chain an organization of a kind has its place.
+PARENTS: dict[str, set[str]] = {
+    "chp": set(),
+    "master_distributor": {"chp"},
+    "distributor": {"master_distributor"},
+    "practice": {"distributor"},
+    "ivr_company": {"chp"},
+    "logistics": {"chp"},
+}
 FOUNDS_ELSEWHERE = {
     "chp_admin": "chp",
     "master_distributor": "master_distributor",
@@ -100,8 +109,9 @@ def test_founds_or_joins__every_type_and_kind__as_the_domain_says(invitation_typ
         assert not founds_organization(role, sender)
         assert can_be_sent_from(role, sender) == (kind == JOINS_ONLY[invitation_type])
     else:
-        assert founds_organization(role, sender) == (kind != FOUNDS_ELSEWHERE[invitation_type])
-        assert can_be_sent_from(role, sender)
+        home = FOUNDS_ELSEWHERE[invitation_type]
+        assert founds_organization(role, sender) == (kind != home)
+        assert can_be_sent_from(role, sender) == (kind in {"platform", home, *PARENTS[home]})
 
 
 # --- what an actor may choose, in the database -----------------------------------------------------------------------
