@@ -1,5 +1,6 @@
 """manage.py demo: a believable demonstration, made by the same services that people use."""
 
+import logging
 import random
 import secrets
 from datetime import datetime, timedelta
@@ -32,6 +33,32 @@ LAST = (
     "Adler Brooks Castillo Dang Ellison Foster Gupta Hale Ibarra Jensen Kim Lopez Moreau Nguyen Okafor Park Quist Reed"
 )
 NOTES = ("", "", "Welcome aboard. Call me when you have a minute.", "As discussed at the conference.")
+PLACES = (
+    "Alameda",
+    "Bayside",
+    "Cedar Valley",
+    "Delta",
+    "Eastgate",
+    "Foothill",
+    "Golden Hills",
+    "Harbor",
+    "Juniper",
+    "Lakeview",
+    "Mission",
+    "North Shore",
+    "Oakridge",
+    "Pacific",
+    "Redwood",
+    "Sierra",
+    "Twin Rivers",
+    "Westfield",
+)
+KINDS = {
+    Role.CHP_ADMIN: "Health Program",
+    Role.MASTER_DISTRIBUTOR: "Medical Supply",
+    Role.DISTRIBUTOR: "Distribution",
+}
+PRACTICES = ("Family Practice", "Wound Center", "Podiatry", "Dermatology", "Foot and Ankle", "Medical Group")
 BOUNCE = "550 5.1.1 the address does not exist"
 
 
@@ -43,8 +70,9 @@ class Command(BaseCommand):
             raise CommandError("The demonstration runs in development only (ENVIRONMENT=development).")
         if User.objects.exists():
             raise CommandError(
-                "There are people already. Start on an empty database: HEALTHIVR_STATE=.state/demo make demo"
+                "There are people already. Name an empty folder: HEALTHIVR_STATE=.state/another make demo"
             )
+        logging.disable(logging.INFO)  # a thousand lines would bury the table of who can sign in
         self.random = random.Random(2026)
         self.password = "-".join(secrets.token_hex(2) for _part in range(5))
         self.now = timezone.now()
@@ -180,7 +208,9 @@ class Command(BaseCommand):
             Role.DOCTOR: Role.MEDICAL_STAFF,
             Role.SALES: Role.DOCTOR,
             Role.DISTRIBUTOR: Role.SALES,
+            Role.MASTER_DISTRIBUTOR: Role.DISTRIBUTOR,
             Role.CHP_ADMIN: Role.MASTER_DISTRIBUTOR,
+            Role.ADMIN: Role.CHP_ADMIN,
         }
         memberships = Membership.objects.active().filter(Q(role__in=by_role)).select_related("user", "organization")
         for membership in memberships.order_by("role", "started_at", "pk"):
@@ -207,7 +237,7 @@ class Command(BaseCommand):
             self._mark(invitation, status, at=at + timedelta(seconds=5))
         later = at + timedelta(hours=self.random.uniform(0.5, 4))
         if fate == "accepted":
-            self._accept(invitation, first, last, f"{last} Practice {self.number}", at=later)
+            self._accept(invitation, first, last, self._organization_name(role, last), at=later)
         elif fate == "declined":
             visitor = Visitor(None, "192.0.2.20", "demo")
             decline_invitation(
@@ -220,6 +250,11 @@ class Command(BaseCommand):
             with platform("demo: expiry"):
                 expire_overdue(organization_id=actor.organization_id, at=self.now)
         self._tell_inviter(invitation, at=later)
+
+    def _organization_name(self, role: Role, founder: str) -> str:
+        """A name that such an organization could have."""
+        place = PLACES[self.number % len(PLACES)]
+        return f"{place} {KINDS[role]}" if role in KINDS else f"{founder} {self.random.choice(PRACTICES)}"
 
     def _tell_inviter(self, invitation: UserInvitation, *, at: datetime) -> None:
         with platform("demo: inviters were told long ago"):
