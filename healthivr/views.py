@@ -98,8 +98,9 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 @login_not_required
 def not_permitted(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """403."""
-    return error_page(request, HTTPStatus.FORBIDDEN)
+    """403, in the words of the refusal behind it if there is one."""
+    refusal = exception.__cause__ if exception else None
+    return error_page(request, HTTPStatus.FORBIDDEN, refusal if isinstance(refusal, NotPermitted) else None)
 
 
 @login_not_required

@@ -46,8 +46,8 @@ class TenancyMiddleware:
             enter(request, kwargs["organization"])
         except NotFound:
             raise Http404 from None
-        except NotPermitted:
-            raise PermissionDenied from None
+        except NotPermitted as error:
+            raise PermissionDenied from error  # the page of 403 says why
 
     def _record_refusal(self, request: HttpRequest) -> None:
         """A refused attempt goes into the trail after its request was rolled back, in a transaction of its own."""
