@@ -50,7 +50,7 @@ class Element:
         return " ".join("".join(self._pieces()).split())
 
     def _pieces(self) -> list[str]:
-        if self.name in UNSEEN:
+        if self.name in UNSEEN or self["aria-hidden"] == "true":
             return []
         pieces = []
         for child in self.children:

@@ -1,0 +1,213 @@
+"""/o/<organization>/people/<id>/: one person, and what may be done about their membership."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from healthivr.testing.factories import MembershipFactory, OrganizationFactory, UserFactory
+from healthivr.testing.pages import browser, read, submit
+from healthivr.testing.world import World
+from invitations.tests import acts
+from organizations.models import Membership
+from organizations.roles import Role
+from organizations.tenancy import platform
+
+PEOPLE = "/o/lee-family-practice/people/"
+
+
+def membership(world: World, user: User) -> Membership:
+    """Return somebody's membership in the practice."""
+    with platform("test"):
+        return Membership.objects.get(user=user, organization=world.practice)
+
+
+def here(world: World, user: User, act: str = "") -> str:
+    """Return the address of somebody's page, or of an act on it."""
+    return f"{PEOPLE}{membership(world, user).pk}/{act}"
+
+
+# --- what it shows ---------------------------------------------------------------------------------------------------
+def test_member__administrator__facts_and_acts(world: World) -> None:
+    with platform("test"):
+        Membership.objects.filter(user=world.mia).update(invited_by=world.lee, upline=world.omar)
+    page = read(browser(world.lee).get(here(world, world.mia)))
+    assert page.heading == "Mia Novak"
+    for words in ("mia@example.org", "Medical staff", "Administrator No", "Jun Lee", "Omar Haddad"):
+        assert words in page.main
+    assert page.buttons == ["Make administrator"]
+    assert page.links["End membership"] == here(world, world.mia, "end/")
+
+
+def test_member__somebody_who_only_sees_people__facts_and_no_acts(world: World) -> None:
+    page = read(browser(world.omar).get(here(world, world.mia)))
+    assert page.heading == "Mia Novak"
+    assert page.buttons == []
+    assert "End membership" not in page.links
+
+
+@pytest.mark.seed("S0.24")
+@pytest.mark.parametrize("act", ["", "end/"])
+def test_member__who_may_not__403_inside_404_outside_and_for_ids_of_others(world: World, act: str) -> None:
+    read(browser(world.lee).get(here(world, world.mia, act)))
+    read(browser(world.mia).get(here(world, world.omar, act)), 403)
+    read(browser(world.stone).get(here(world, world.mia, act)), 404)
+    with platform("test"):
+        foreign = Membership.objects.get(user=world.stone).pk
+    for identifier in (foreign, uuid4(), "x", "1"):
+        read(browser(world.lee).get(f"{PEOPLE}{identifier}/{act}"), 404)
+    assert browser().get(here(world, world.mia, act)).status_code == 302
+
+
+@pytest.mark.seed("S0.20")
+@pytest.mark.parametrize("text", ["<b>x</b>", "{{ 7|add:7 }}", "{% now 'Y' %}", "{name}", "%s"])
+def test_member__markup_or_template_syntax_in_a_name__plain_text_on_every_page(world: World, text: str) -> None:
+    User.objects.filter(pk=world.mia.pk).update(first_name=text, last_name="Novak")
+    client = browser(world.lee)
+    assert read(client.get(here(world, world.mia)), 200, text).heading == f"{text} Novak"
+    assert read(client.get(here(world, world.mia, "end/")), 200, text).heading == (
+        f"End the membership of {text} Novak?"
+    )
+    address = here(world, world.mia)
+    response = submit(client, address, to=here(world, world.mia, "administrator/"), is_org_admin="yes")
+    assert read(client.get(response["Location"]), 200, text).notices[0].startswith(f"{text} Novak now runs")
+
+
+# --- administrators --------------------------------------------------------------------------------------------------
+def test_change_administrator__made_and_taken_away__said_so_each_time(world: World) -> None:
+    client, address = browser(world.lee), here(world, world.mia)
+    act = here(world, world.mia, "administrator/")
+    response = submit(client, address, to=act, is_org_admin="yes")
+    assert (response.status_code, response["Location"]) == (302, address)
+    page = read(client.get(address))
+    assert page.notices == ["Mia Novak now runs the organization: its people, its settings and all of its invitations."]
+    assert page.buttons == ["Take administration away"]
+    assert membership(world, world.mia).is_org_admin
+    submit(client, address, to=act, is_org_admin="no")
+    page = read(client.get(address))
+    assert page.notices == ["Mia Novak no longer runs the organization. The role stays as it was."]
+    assert not membership(world, world.mia).is_org_admin
+
+
+def test_change_administrator__the_last_one__refused_on_the_page(world: World) -> None:
+    client, address = browser(world.lee), here(world, world.lee)
+    with acts.nothing_written():
+        response = submit(client, address, to=here(world, world.lee, "administrator/"), is_org_admin="no")
+    assert response["Location"] == address
+    assert read(client.get(address)).notices[0].startswith("This person is the only administrator")
+    assert membership(world, world.lee).is_org_admin
+
+
+def test_change_administrator__one_s_own_taken_away__led_to_a_page_that_still_opens(world: World) -> None:
+    with platform("test"):
+        Membership.objects.filter(user=world.omar).update(is_org_admin=True)
+    client = browser(world.lee)
+    response = submit(client, here(world, world.lee), to=here(world, world.lee, "administrator/"), is_org_admin="no")
+    assert response["Location"] == "/o/lee-family-practice/"
+    assert "Jun Lee no longer runs the organization." in read(client.get(response["Location"])).notices[0]
+
+
+@pytest.mark.parametrize(("act", "sent"), [("administrator/", {"is_org_admin": "yes"}), ("end/", {"reason": "x"})])
+def test_acts__who_may_not__403_404_and_nothing_done(world: World, act: str, sent: dict[str, str]) -> None:
+    for person, status in ((world.omar, 403), (world.mia, 403), (world.stone, 404)):
+        client = Client()
+        client.force_login(person)
+        read(client.post(here(world, world.mia, act), sent), status)
+    now = membership(world, world.mia)
+    assert (now.is_org_admin, now.status) == (False, "active")
+    client = Client()
+    client.force_login(world.lee)
+    assert client.post(here(world, world.mia, act), sent).status_code == 302
+
+
+@pytest.mark.seed("S0.20", "S4.24")
+@pytest.mark.parametrize(("act", "sent"), [("administrator/", {"is_org_admin": "yes"}), ("end/", {"reason": "x"})])
+def test_acts__posted_without_csrf_token__403_page_and_nothing_done(
+    world: World, act: str, sent: dict[str, str]
+) -> None:
+    client = browser(world.lee)
+    with acts.nothing_written():
+        page = read(client.post(here(world, world.mia, act), sent), 403)
+    assert page.heading == "This form was open for too long"
+
+
+def test_change_administrator__opened_as_a_page__405(world: World) -> None:
+    assert browser(world.lee).get(here(world, world.mia, "administrator/")).status_code == 405
+
+
+# --- the end of a membership -----------------------------------------------------------------------------------------
+def test_end__opened__says_what_will_happen_to_whom_and_changes_nothing(world: World) -> None:
+    client = browser(world.lee)
+    with acts.nothing_written():
+        page = read(client.get(here(world, world.mia, "end/")))
+    assert page.heading == "End the membership of Mia Novak?"
+    assert "Mia Novak loses access to Lee Family Practice as Medical staff at once." in page.main
+    assert page.links["Go back"] == here(world, world.mia)
+
+
+def test_end__with_a_reason__ended_said_so_and_gone_from_the_list(world: World) -> None:
+    client, address = browser(world.lee), here(world, world.mia, "end/")
+    response = submit(client, address, reason="Moved to <Boston> {{ now }}")
+    assert (response.status_code, response["Location"]) == (302, PEOPLE)
+    page = read(client.get(PEOPLE))
+    assert page.notices == [
+        "Mia Novak no longer belongs to Lee Family Practice. To bring them back, invite them again."
+    ]
+    assert "mia@example.org" not in page.main
+    assert acts.trail(world.practice)[-1].reason == "Moved to <Boston> {{ now }}"
+    assert read(browser(world.mia).get("/o/lee-family-practice/"), 404)
+    read(client.get(address), 404)
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"), [("", "Say why the membership ends."), (" ", "Say why"), ("x" * 501, "at most 500")]
+)
+def test_end__without_a_proper_reason__said_at_its_field_and_kept(world: World, reason: str, message: str) -> None:
+    client = browser(world.lee)
+    with acts.nothing_written():
+        page = read(submit(client, here(world, world.mia, "end/"), reason=reason), 422)
+    assert message in page.errors["reason"][0]
+    assert page.values["reason"] == reason
+
+
+def test_end__the_last_administrator__said_on_top_and_nothing_done(world: World) -> None:
+    client = browser(world.lee)
+    assert read(client.get(here(world, world.lee, "end/"))).heading == "Leave Lee Family Practice?"
+    with acts.nothing_written():
+        page = read(submit(client, here(world, world.lee, "end/"), reason="Retiring"), 422)
+    assert page.summary[0].startswith("This person is the only administrator")
+    assert page.values["reason"] == "Retiring"
+
+
+def test_end__one_s_own__led_home(world: World) -> None:
+    with platform("test"):
+        Membership.objects.filter(user=world.omar).update(is_org_admin=True)
+    client = browser(world.lee)
+    response = submit(client, here(world, world.lee, "end/"), reason="Retiring")
+    assert response["Location"] == "/"
+    page = read(client.get("/"))
+    assert page.heading == "You do not belong to an organization"
+    assert page.notices == ["Jun Lee no longer belongs to Lee Family Practice. To bring them back, invite them again."]
+
+
+@pytest.mark.parametrize("junk", ["\0", "x" * 100_000, "\u202e", "💩"])
+def test_end__junk__never_a_failure(world: World, junk: str) -> None:
+    client = Client()
+    client.force_login(world.lee)
+    response = client.post(here(world, world.mia, "end/"), {"reason": junk})
+    assert response.status_code in (302, 422)
+    for sent in ({}, {"is_org_admin": junk}, {"is_org_admin": ["yes", "no"]}):
+        user = UserFactory()
+        with platform("test"):
+            MembershipFactory(organization=world.practice, user=user, role=Role.MEDICAL_STAFF)
+        assert client.post(here(world, user, "administrator/"), sent).status_code == 302
+
+
+def test_end__membership_elsewhere__stays(world: World) -> None:
+    with platform("test"):
+        MembershipFactory(organization=OrganizationFactory(slug="elsewhere"), user=world.mia)
+    submit(browser(world.lee), here(world, world.mia, "end/"), reason="x")
+    response: Any = browser(world.mia).get("/")
+    assert response["Location"] == "/o/elsewhere/"

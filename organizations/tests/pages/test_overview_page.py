@@ -1,0 +1,130 @@
+"""/o/<organization>/: what needs attention, and numbers that each open the list they count."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from healthivr.testing.factories import InvitationFactory, MembershipFactory
+from healthivr.testing.pages import Page, browser, read
+from healthivr.testing.world import World
+from invitations.models import UserInvitation
+from organizations.roles import Role
+from organizations.tenancy import platform
+
+HERE = "/o/lee-family-practice/"
+
+
+def make(world: World, **values: Any) -> None:
+    """Make an invitation of the practice."""
+    if values.get("status") == "accepted":
+        values = {"accepted_by": world.mia, "closed_at": timezone.now(), **values}
+    with platform("test"):
+        InvitationFactory(**{"organization": world.practice, "invited_by": world.lee, **values})
+
+
+def fill(world: World) -> None:
+    """Make invitations in every state."""
+    now = timezone.now()
+    for status in ("failed", "bounced"):
+        make(world, delivery_status=status)
+    make(world, sent=True, expires_at=now + timedelta(hours=47))
+    make(world, sent=True)
+    make(world, delivery_status="sending")
+    make(world, delivery_status="disabled")
+    make(world, overdue=True)
+    make(world, overdue=True, delivery_status="failed")
+    make(world, cancelled=True)
+    make(world, status="accepted", accepted_at=now - timedelta(days=29), created_at=now - timedelta(days=30))
+    old = now - timedelta(days=40)
+    make(world, status="accepted", accepted_at=old, created_at=old - timedelta(hours=1), expires_at=old + timedelta(1))
+
+
+def counted(page: Page) -> dict[str, tuple[int, str]]:
+    """Return each number of the page with the address of its list."""
+    figures = {
+        link.with_class("figure-label")[0].text: (int(link.with_class("figure-number")[0].text), link["href"])
+        for link in page.tree.with_class("figure-link")
+    }
+    attention = {
+        item.all("strong")[0].text.split(" ", 1)[1]: (
+            int(item.all("strong")[0].text.split()[0]),
+            item.all("a")[0]["href"],
+        )
+        for box in page.tree.with_class("attention")
+        for item in box.all("li")
+        if item.all("a")
+    }
+    return {**figures, **attention}
+
+
+@pytest.mark.seed("S0.9")
+def test_overview__every_number__opens_the_list_that_it_counts(world: World) -> None:
+    fill(world)
+    client = browser(world.lee)
+    numbers = counted(read(client.get(HERE)))
+    assert {name: number for name, (number, _address) in numbers.items()} == {
+        "Open now": 7,
+        "Accepted in 30 days": 1,
+        "Expire within 48 hours": 1,
+        "Not delivered": 2,
+        "invitations did not arrive": 2,
+        "invitation expires within 48 hours": 1,
+        "e-mails are waiting to be sent": 3,
+    }
+    for name, (number, address) in numbers.items():
+        page = read(client.get(address))
+        assert len(page.tree.with_class("list-main")) == number, name
+
+
+def test_overview__colleague_with_own_invitations__counts_those_alone(world: World) -> None:
+    fill(world)
+    make(world, invited_by=world.omar, sent=True)
+    numbers = counted(read(browser(world.omar).get(HERE)))
+    assert numbers["Open now"][0] == 1
+    assert numbers["Not delivered"][0] == 0
+
+
+def test_overview__nothing_to_do__says_so(world: World) -> None:
+    with platform("test"):
+        UserInvitation.objects.filter(pk=world.invitation.pk).update(delivery_status="sent", sent_at=timezone.now())
+    page = read(browser(world.lee).get(HERE))
+    assert "Nothing: every invitation is on its way or done." in page.main
+
+
+def test_overview__nobody_invited_yet__the_first_step(world: World) -> None:
+    with platform("test"):
+        UserInvitation.objects.all().delete()
+    page = read(browser(world.lee).get(HERE))
+    assert "Nobody is invited yet" in page.main
+    assert page.links["Invite somebody"] == f"{HERE}invitations/new/"
+
+
+def test_overview__role_without_invitations__a_page_and_only_what_it_may_open(world: World) -> None:
+    fill(world)
+    page = read(browser(world.mia).get(HERE))
+    assert "You are in Lee Family Practice" in page.main
+    (rail,) = page.tree.all("nav", aria_label="Main")
+    assert [link.text for link in rail.all("a")] == ["Overview", "Organization", "Settings"]
+    assert counted(page) == {}
+    (rail,) = read(browser(world.lee).get(HERE)).tree.all("nav", aria_label="Main")
+    assert [link.text for link in rail.all("a")] == ["Overview", "Invitations", "People", "Organization", "Settings"]
+
+
+def test_overview__every_page_of_the_rail__opens(world: World) -> None:
+    with platform("test"):
+        people = [MembershipFactory(organization=world.practice, role=role).user for role in Role if role != "admin"]
+    for user in people:
+        client = browser(user)
+        (rail,) = read(client.get(HERE)).tree.all("nav", aria_label="Main")
+        for link in rail.all("a"):
+            assert client.get(link["href"]).status_code == 200, (user, link["href"])
+
+
+@pytest.mark.seed("S0.24")
+def test_overview__who_may_not__404_outside_and_sign_in_for_nobody(world: World) -> None:
+    read(browser(world.lee).get(HERE))
+    read(browser(world.stone).get(HERE), 404)
+    read(browser(world.lee).get("/o/no-such-place/"), 404)
+    assert browser().get(HERE)["Location"] == f"/sign-in/?next={HERE}"
