@@ -128,7 +128,7 @@ def _is_wanted(delivery: Delivery, *, at: datetime) -> bool | None:
     """Say whether a mail may leave now: its invitation is open, and this is its present link. None when the row is not
     ours any more, because the lease has ended."""
     row = _first_row(IS_WANTED, [at, delivery.invitation.token_nonce, delivery.pk, delivery.claim, at])
-    return row and row[0]
+    return None if row is None else bool(row[0])
 
 
 def _first_row(statement: str, parameters: list[object]) -> tuple[Any, ...] | None:

@@ -32,7 +32,17 @@ def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "celery", "--app", "healthivr.celery", "worker", "--concurrency", "2", "--beat"]
+        command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "--app",
+            "healthivr.celery",
+            "worker",
+            "--concurrency",
+            "2",
+            "--beat",
+        ]
         schedule = ["--schedule", str(tmp_path / f"beat-{len(started)}")]
         with (tmp_path / "worker.log").open("ab") as log:
             process = subprocess.Popen(
