@@ -7,7 +7,7 @@ events along.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -47,7 +47,6 @@ class _Event:
 
     facts: dict[str, Any]
     scope: object
-    is_stored: bool = field(default=False)
 
     def __call__(self) -> None:
         log.info(
@@ -128,7 +127,7 @@ def collected_events() -> Iterator[None]:
     _open_scopes().append(scope)
     try:
         yield
-        _store([event for event in _waiting() if event.scope is scope and not event.is_stored])
+        _store([event for event in _waiting() if event.scope is scope])
     finally:
         _open_scopes().remove(scope)
 
@@ -142,5 +141,3 @@ def _store(events: list[_Event]) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT audit_append(%s)", [[canonical_body(event.facts) for event in events]])
-    for event in events:
-        event.is_stored = True

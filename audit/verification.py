@@ -41,7 +41,9 @@ def verify_chain(*, organization_id: UUID | None = None) -> tuple[int, int, list
 def _rows(only: str, parameters: list[Any]) -> Iterator[tuple[Any, ...]]:
     columns = ", ".join(("sequence", "recorded", "previous_hash", "hash", *BODY_FIELDS))
     with closing(connection.chunked_cursor()) as stream:
-        stream.execute(f"SELECT {columns} FROM audit_event {only} ORDER BY organization_id, sequence", parameters)
+        stream.execute(
+            f"SELECT {columns} FROM audit_event {only} ORDER BY organization_id, sequence, recorded", parameters
+        )
         while rows := stream.fetchmany(2000):
             yield from rows
 
