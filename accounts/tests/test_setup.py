@@ -99,6 +99,8 @@ def test_set_up__24_hours__last_second_works_then_closed(now: datetime) -> None:
     secret = create_setup_link(at=now)
     day = timedelta(hours=24)
     with pytest.raises(SetupClosed):
+        open_setup_link(secret=secret or "", at=now + day)
+    with pytest.raises(SetupClosed):
         set_up(secret, now + day)
     assert set_up(secret, now + day - timedelta(seconds=1))
 

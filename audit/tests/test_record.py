@@ -220,6 +220,16 @@ def test_store__doors_inside_each_other__every_event_once(world: World) -> None:
     assert sorted(event.action for event in trail(world)) == ["inner", "outer.after", "outer.before"]
 
 
+def test_store__doors_to_two_organizations_inside_each_other__each_event_in_its_own_trail(world: World) -> None:
+    with tenant(world.practice):
+        audit.record(actor=world.actor(world.lee), action="at.home")
+        with tenant(world.strange_practice):
+            audit.record(actor=world.actor(world.stone), action="elsewhere")
+    assert [event.action for event in trail(world)] == ["at.home"]
+    with tenant(world.strange_practice):
+        assert [event.action for event in AuditEvent.objects.all()] == ["elsewhere"]
+
+
 # --- refused attempts ------------------------------------------------------------------------------------------------
 @pytest.mark.seed("S0.23")
 def test_refused_request__leaves_one_event_although_its_transaction_was_rolled_back(
