@@ -32,10 +32,10 @@ def test_password__15_characters__enough_and_14_are_not() -> None:
 @pytest.mark.parametrize(
     "password",
     [
-        "x" * 64 + " y",
+        "no digits but sixty-four letters and more of them than anybody types",
         "only lower case letters",
         "ümlaut und çedille",
-        "密码密码密码密码密码密码密码密",
+        "春眠不觉晓处处闻啼鸟夜来风雨声",
         "🐎 🔋 📎 correct horse",
         "     tabs and spaces     ",
     ],
@@ -43,6 +43,16 @@ def test_password__15_characters__enough_and_14_are_not() -> None:
 def test_password__long_without_any_composition__accepted(password: str) -> None:
     """NIST SP 800-63B: length and a list of known ones, no rules of composition."""
     require_good_password(password)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["a" * 16, "123456789012345", "qwertyuiopasdfgh", "password password", "passwordpassword1", "zyxwvutsrqponmlk"],
+)
+def test_password__long_and_guessable__refused_with_the_reason(password: str) -> None:
+    with pytest.raises(PasswordRefused, match="password_refused") as refusal:
+        require_good_password(password)
+    assert any("easy to guess" in reason or "common" in reason for reason in refusal.value.extra["reasons"])
 
 
 def test_password__128_characters__accepted_whole_and_129_refused() -> None:
@@ -59,6 +69,23 @@ def test_password__128_characters__accepted_whole_and_129_refused() -> None:
 @pytest.mark.parametrize("password", ["manchesterunited", "ManchesterUnited", "123456789123456", "qwerty123456789"])
 def test_password__on_the_list_of_common_ones__refused(password: str) -> None:
     assert reasons(password)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "aaaaaaaaaaaaaaaa",
+        "passwordpassword",
+        "PasswordPassword1!",
+        "qwertyuiopasdfgh",
+        "1234567890123456",
+        "0987654321098765",
+        "letmeinletmein123",
+        "abcdefghijklmnop",
+    ],
+)
+def test_password__row_of_keys_repetition_or_common_word__refused(password: str) -> None:
+    assert any("easy to guess" in reason for reason in reasons(password))
 
 
 def test_password__every_reason__at_once() -> None:
