@@ -94,11 +94,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def _safe_target(request: HttpRequest) -> str:
-    """Return where to go after signing in, if it is a page of ours."""
+    """Return where to go after signing in, if it is a page of ours: a path, for anything else might be a view's name to
+    redirect()."""
     target = request.POST.get("next", request.GET.get("next", ""))
-    is_ours = url_has_allowed_host_and_scheme(
-        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
+    is_ours = target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
     return target if is_ours else ""
 
 

@@ -208,12 +208,6 @@ def test_accept__two_founders_of_one_name__two_addresses(world: World) -> None:
     assert all(slug.startswith("hill-bstreetb-") for slug in slugs)
 
 
-def test_accept__own_address_for_another_role__no_loop_in_the_chain(world: World) -> None:
-    invitation = acts.invite(world.actor(world.lee), "office_admin", email="lee@example.org")
-    acts.accept(invitation, user=world.lee)
-    assert [membership.upline for membership in acts.memberships(world.lee)] == [None, None]
-
-
 # --- people who have an account --------------------------------------------------------------------------------------
 def test_accept__existing_user__joins_a_second_organization_with_the_same_account(world: World) -> None:
     invitation = acts.invite(world.actor(world.lee), "office_admin", email="stone@example.org")

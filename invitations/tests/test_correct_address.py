@@ -10,7 +10,7 @@ from healthivr.kernel.errors import DomainError, Malformed, Refused
 from healthivr.testing.factories import InvitationFactory, MembershipFactory
 from healthivr.testing.world import World
 from invitations.acceptance import open_invitation
-from invitations.errors import DuplicateInvitation, InvitationClosed, NotYourInvitation, RoleNotAllowed
+from invitations.errors import DuplicateInvitation, InvitationClosed, NotYourInvitation, RoleNotAllowed, SameAddress
 from invitations.models import UserInvitation
 from invitations.services import correct_address, resend_invitation
 from invitations.states import IllegalTransition
@@ -82,10 +82,12 @@ def test_correct_address__after_a_resend__the_chosen_period_counts(world: World)
     assert new.expires_at == at + timedelta(days=3, hours=100)
 
 
-def test_correct_address__same_address__sent_anew(world: World) -> None:
+def test_correct_address__same_address__refused_and_nothing_written(world: World) -> None:
     lee = world.actor(world.lee)
     old = acts.invite(lee)
-    assert correct(lee, old, "NORA@example.org").email == old.email
+    with acts.nothing_written(), pytest.raises(SameAddress):
+        correct(lee, old, "NORA@example.org")
+    assert correct(lee, old, "norah@example.org").email == "norah@example.org"
 
 
 def test_correct_address__refused_address__neither_cancelled_nor_sent(world: World) -> None:

@@ -13,7 +13,7 @@ from healthivr.kernel.errors import Malformed, NotPermitted, Refused
 from healthivr.kernel.masking import address_digest
 from healthivr.testing.factories import InvitationFactory, MembershipFactory, OrganizationFactory, UserFactory
 from healthivr.testing.world import World
-from invitations.errors import DuplicateInvitation, InvitationClosed, RoleNotAllowed
+from invitations.errors import DuplicateInvitation, InvitationClosed, OwnAddress, RoleNotAllowed
 from invitations.models import UserInvitation
 from invitations.services import create_invitation, expire_overdue
 from organizations.actor import Actor
@@ -616,3 +616,9 @@ def test_create__bug_after_the_insert__leaves_nothing(world: World, monkeypatch:
     monkeypatch.setattr("invitations.services.audit.record", break_down)
     with acts.nothing_written(), pytest.raises(ZeroDivisionError):
         acts.invite(world.actor(world.lee))
+
+
+def test_create__own_address__refused_and_a_colleague_s_is_not(world: World) -> None:
+    acts.invite(world.actor(world.lee), "office_admin", email="mia@example.org")
+    with acts.nothing_written(), pytest.raises(OwnAddress):
+        acts.invite(world.actor(world.lee), "office_admin", email=" LEE@example.org")

@@ -81,7 +81,7 @@ def test_create__everything_right__invited_and_led_to_the_invitation(world: Worl
     assert (row.expires_at - row.created_at).total_seconds() == 24 * 3600
     assert acts.deliveries(row) == ["queued"]
     page = read(client.get(response["Location"]))
-    assert page.notices == ["The invitation to nora@example.org is made, and its e-mail is on its way."]
+    assert page.notices == ["The invitation to nora@example.org is made. Below you see whether its e-mail leaves."]
     assert acts.token_of(row) not in client.get(response["Location"]).content.decode()
 
 
