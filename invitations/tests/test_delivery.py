@@ -415,6 +415,32 @@ def test_lease__worker_was_only_slow__its_mail_is_the_other_s_now(world: World, 
     assert acts.fresh(invitation).send_count == 1
 
 
+def test_lease__hand_over_takes_longer_than_it__the_other_s_result_stands_and_counts_once(
+    committed_world: World, mail_sink: MailSink
+) -> None:
+    world = committed_world
+    invitation = acts.invite(world.actor(world.lee))
+    keep, done = mail_sink.handle_DATA, []
+
+    def send_by_another() -> None:
+        let_time_pass()
+        assert relay_due_deliveries() == 1
+        connection.close()
+
+    async def slow(*arguments: Any) -> str:
+        if not done:
+            done.append(True)
+            await asyncio.to_thread(send_by_another)
+        return await keep(*arguments)
+
+    mail_sink.handle_DATA = slow  # type: ignore[method-assign]
+    relay()
+    first, second = received(mail_sink)
+    assert first["Message-ID"] == second["Message-ID"]
+    assert acts.fresh(invitation).send_count == 1
+    assert acts.actions(world.practice) == ["invitation.created", "invitation.sent"]
+
+
 def test_lease__worker_died_after_the_server_took_it__same_message_id_and_same_link_again(
     world: World, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
