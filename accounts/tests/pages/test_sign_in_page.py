@@ -1,0 +1,174 @@
+"""/sign-in/ and /sign-out/."""
+
+import pytest
+from django.test import Client
+from django.utils.http import urlencode
+
+from accounts.models import User
+from healthivr.testing.factories import PASSWORD
+from healthivr.testing.pages import browser, parse, read, submit
+from healthivr.testing.world import World
+from invitations.tests import acts
+
+HERE = "/sign-in/"
+LEE = {"email": "lee@example.org", "password": PASSWORD}
+
+
+# --- in --------------------------------------------------------------------------------------------------------------
+def test_sign_in__right__signed_in_and_home(world: World) -> None:
+    client = browser()
+    page = read(client.get(HERE))
+    assert page.heading == "Sign in"
+    assert page.links["I forgot my password"] == "/password-reset/"
+    response = submit(client, HERE, email=" Lee@Example.ORG ", password=PASSWORD)
+    assert (response.status_code, response["Location"]) == (302, "/")
+    assert client.get("/profile/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"password": "wrong wrong wrong"},
+        {"email": "nobody@example.org"},
+        {"email": "not an address"},
+        {"email": "lее@example.org"},
+        {"email": "<b>x</b>"},
+        {"email": "{{ 7|add:7 }}"},
+    ],
+)
+def test_sign_in__wrong_for_whatever_reason__one_answer_and_the_address_stays(
+    world: World, values: dict[str, str]
+) -> None:
+    client = browser()
+    page = read(submit(client, HERE, **{**LEE, **values}), 422, values.get("email", ""))
+    assert page.summary == ["The e-mail address or the password is not right."]
+    assert page.errors == {}
+    assert page.values["email"] == {**LEE, **values}["email"]
+    assert page.values["password"] == ""
+    assert "_auth_user_id" not in client.session
+
+
+def test_sign_in__deactivated_person__the_same_answer(world: World) -> None:
+    User.objects.filter(pk=world.mia.pk).update(is_active=False)
+    page = read(submit(browser(), HERE, email="mia@example.org", password=PASSWORD), 422)
+    assert page.summary == ["The e-mail address or the password is not right."]
+
+
+def test_sign_in__nothing_filled_in__said_at_each_field(world: World) -> None:
+    page = read(submit(browser(), HERE), 422)
+    assert page.errors == {"email": ["Enter an e-mail address."], "password": ["Enter your password."]}
+
+
+def test_sign_in__signed_in_already__led_on(world: World) -> None:
+    client = browser(world.lee)
+    assert client.get(HERE)["Location"] == "/"
+    assert client.get(f"{HERE}?next=/profile/")["Location"] == "/profile/"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/o/lee-family-practice/invitations/?status=sent&text=a%20b",
+        "/profile/",
+        "/i/accept/",
+    ],
+)
+def test_sign_in__was_going_somewhere_of_ours__goes_there(world: World, target: str) -> None:
+    client = browser()
+    address = f"{HERE}?{urlencode({'next': target})}"
+    page = read(submit(client, address, **{**LEE, "password": "wrong"}), 422)
+    assert page.values["next"] == target, "a mistake does not lose the way"
+    assert submit(client, address, **LEE)["Location"] == target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "http://testserver/profile/",
+        "//evil.example/",
+        "///evil.example/",
+        "/\\evil.example/",
+        "\\\\evil.example",
+        "http:///evil.example",
+        "http:evil.example",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "\t//evil.example",
+        "\x00//evil.example",
+        "http://testserver@evil.example/",
+        "http://testserver.evil.example/",
+        "evil.example",
+        "profile",
+        "home",
+        "accounts:profile",
+        "./profile/",
+        "../",
+        "?x=1",
+        " ",
+        "x" * 5000,
+    ],
+)
+def test_sign_in__was_going_elsewhere_or_nowhere__home(world: World, target: str) -> None:
+    response = Client().post(HERE, {**LEE, "next": target})
+    assert (response.status_code, response["Location"]) == (302, "/")
+    client = Client()
+    client.force_login(world.lee)
+    if "\x00" not in target:
+        assert client.get(HERE, {"next": target})["Location"] == "/"
+
+
+@pytest.mark.seed("S0.20", "S4.24")
+def test_sign_in__posted_without_csrf_token__403_page(world: World) -> None:
+    client = browser()
+    assert read(client.post(HERE, LEE), 403).heading == "This form was open for too long"
+    assert "_auth_user_id" not in client.session
+
+
+@pytest.mark.parametrize("junk", ["\0", "x" * 100_000, "\u202e", "💩", "\r\nSet-Cookie: a=b"])
+def test_sign_in__junk__refused_and_never_a_failure(world: World, junk: str, roomy_limits: None) -> None:
+    for values in ({"email": junk}, {"password": junk}, {"email": junk, "password": junk, "next": junk}):
+        assert Client().post(HERE, {**LEE, **values}).status_code == 422
+
+
+@pytest.mark.seed("S3.2", "C5")
+def test_sign_in__sixth_attempt__429_page_even_with_the_right_password(world: World, standing_clock: None) -> None:
+    client = browser()
+    for _time in range(5):
+        assert submit(client, HERE, **{**LEE, "password": "wrong"}).status_code == 422
+    response = submit(client, HERE, **LEE)
+    page = read(response, 429)
+    assert page.heading == "Too many attempts"
+    assert "Wait" in page.main
+    assert int(response["Retry-After"]) > 0
+
+
+# --- out -------------------------------------------------------------------------------------------------------------
+def test_sign_out__by_the_button__signed_out_and_said_so(world: World) -> None:
+    client = browser(world.lee)
+    page = parse(client.get("/profile/").content.decode())
+    (form,) = page.all("form", action="/sign-out/")
+    token = form.all("input", name="csrfmiddlewaretoken")[0]["value"]
+    response = client.post("/sign-out/", {"csrfmiddlewaretoken": token})
+    assert (response.status_code, response["Location"]) == (302, HERE)
+    assert read(client.get(HERE)).notices == ["You are signed out."]
+    assert client.get("/profile/").status_code == 302
+    assert acts.actions(world.platform)[-1] == "session.ended"
+
+
+def test_sign_out__by_a_link_or_without_csrf_token__still_signed_in(world: World) -> None:
+    client = browser(world.lee)
+    page = read(client.get("/sign-out/"), 405)
+    assert page.links["Go to your start page"] == "/"
+    assert read(client.post("/sign-out/"), 403)
+    assert client.get("/profile/").status_code == 200
+
+
+def test_button_pressed_after_the_session_ended__to_sign_in_and_on_to_a_page_with_a_way_on(world: World) -> None:
+    client = Client()
+    address = f"/o/lee-family-practice/invitations/{world.invitation.pk}/resend/"
+    response = client.post(address)
+    assert response["Location"].startswith(HERE)
+    response = client.post(response["Location"], {**LEE, "next": address})
+    page = client.get(response["Location"], follow=True)
+    assert read(page, page.status_code).links
