@@ -211,6 +211,30 @@ def test_platform_door__used__only_where_there_is_a_reason() -> None:
     assert used == set(PLATFORM_DOOR)
 
 
+#: How a task is sent.
+QUEUES = {"delay", "delay_on_commit", "apply_async", "apply_async_on_commit", "send_task", "signature"}
+
+
+@pytest.mark.seed("S0.30")
+def test_tasks__take_nothing_or_ids__for_a_broker_keeps_what_it_is_given_in_clear() -> None:
+    tasks, hints = 0, 0
+    for path in product_files():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.FunctionDef) and any("shared_task" in ast.unparse(d) for d in node.decorator_list):
+                tasks += 1
+                names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                assert all(name == "self" or name.endswith(("_id", "_ids")) for name in names), f"{path}: {node.name}"
+                assert not node.args.vararg
+                assert not node.args.kwarg
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in QUEUES:
+                hints += 1
+                sent = [word.arg for word in node.keywords if word.arg in ("args", "kwargs")]
+                assert not sent, f"{path}:{node.lineno}: name ids here, and let this test know them"
+                assert len(node.args) == (getattr(node.func, "attr", "") == "send_task"), f"{path}:{node.lineno}"
+    assert tasks >= 6
+    assert hints >= 2
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 def import_everything() -> None:
     for app in APPS:
