@@ -29,7 +29,7 @@ def normalise_password(raw: str) -> str:
 
 
 def hash_password(raw: str) -> str:
-    """Return the Argon2id hash of a password. Takes some 20 ms: never call it inside a transaction."""
+    """Return the Argon2id hash of a password. Takes some 40 ms: never call it inside a transaction."""
     return make_password(normalise_password(raw))
 
 

@@ -190,7 +190,7 @@ AUTHENTICATION_BACKENDS = ["accounts.backends.EmailBackend"]
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
-# OWASP's setting for Argon2id (19 MiB, 2 passes, 1 lane): docs/adr/0006-passwords.md weighs it.
+# OWASP's setting for Argon2id (46 MiB, 1 pass, 1 lane): docs/adr/0006-passwords.md weighs it.
 PASSWORD_HASHERS = ["accounts.hashers.Argon2idHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 15}},

@@ -13,7 +13,7 @@ import psycopg
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from accounts.outbox import LEASE, DeliveryStatus, due, next_attempt_at
@@ -231,7 +231,8 @@ def _queue_again(delivery: Delivery, *, at: datetime, retry_at: datetime) -> Non
 
 
 def queue_notice(invitation: UserInvitation, purpose: Purpose, *, at: datetime, reason: str = "") -> None:
-    """Queue a word to the inviter, if there is one."""
+    """Queue a word to the inviter, if there is one. No hint: the sweep takes it within seconds, and whoever accepts need
+    not wait for a broker."""
     if invitation.invited_by_id is None:
         return
     Delivery.objects.create(
@@ -242,7 +243,6 @@ def queue_notice(invitation: UserInvitation, purpose: Purpose, *, at: datetime, 
         next_try_at=at,
         created_at=at,
     )
-    transaction.on_commit(hint_relay)
 
 
 def _give_back(rest: list[Delivery]) -> None:
