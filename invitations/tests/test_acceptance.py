@@ -369,6 +369,18 @@ def test_accept__staff_may_no_longer_invite__refused_and_nothing_consumed(world:
         acts.accept(invitation)
 
 
+def test_accept__colleague_invited_by_an_administrator_who_is_none_any_more__refused(world: World) -> None:
+    boss = world.member(Role.IVR_COMPANY, OrganizationKind.IVR_COMPANY, is_org_admin=True)
+    acts.accept(acts.invite(boss, "ivr_company", "allowed@example.org"))
+    invitation = acts.invite(boss, "ivr_company")
+    with platform("test"):
+        MembershipFactory(organization=boss.organization, role=Role.IVR_COMPANY, is_org_admin=True)
+        Membership.objects.filter(user=boss.user).update(is_org_admin=False)
+    acts.count_seats_anew()
+    with acts.nothing_written(), pytest.raises(InviterNotEntitled):
+        acts.accept(invitation)
+
+
 def test_accept__invited_by_a_platform_administrator_inside_the_practice__while_they_are_one(world: World) -> None:
     ana = world.actor(world.ana, world.practice)
     acts.accept(acts.invite(ana, email="allowed@example.org"))
