@@ -1,5 +1,6 @@
 """What is left when things die: real workers, killed; a real broker, emptied or away (architecture.md 5)."""
 
+import asyncio
 import base64
 import json
 import os
@@ -19,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from celery import Celery
 from django.conf import LazySettings
 from django.db import connection
@@ -43,6 +45,28 @@ from organizations.tenancy import platform, tenant
 MAILS = 200
 PATIENCE = 30  # seconds that a process gets to start, or to do what it shall
 PROCFILE = read_procfile(ROOT / "Procfile")
+
+
+class LateSink(MailSink):
+    """Keeps a mail at once and says so later: who is killed meanwhile does not know that it left."""
+
+    pause = 0.0
+    kept = unanswered = 0
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        reply = await super().handle_DATA(server, session, envelope)
+        self.kept += 1
+        self.unanswered += 1
+        await asyncio.sleep(self.pause)
+        self.unanswered -= 1
+        return reply
+
+
+@pytest.fixture
+def mail_sink(tmp_path: Path) -> Iterator[LateSink]:
+    """A mail server for the processes below."""
+    with LateSink(tmp_path / "mail") as sink:
+        yield sink
 
 
 class Process:
@@ -179,12 +203,15 @@ def arrived(sink: MailSink) -> dict[str, list[tuple[str, str]]]:
 
 @pytest.mark.seed("S0.30", "S4.3")
 def test_worker__killed_while_200_mails_leave__every_one_arrives_and_a_second_copy_is_the_same(
-    committed_world: World, installation: Installation, mail_sink: MailSink
+    committed_world: World, installation: Installation, mail_sink: LateSink
 ) -> None:
     invite_many(committed_world, MAILS)
-    mail_sink.delay = 0.02
+    mail_sink.pause = 0.01
     worker = installation.start_worker()
-    assert wait_until(lambda: len(mail_sink.messages()) >= MAILS // 4, PATIENCE)
+    assert wait_until(lambda: mail_sink.kept >= MAILS // 4, PATIENCE)
+    mail_sink.pause = 5
+    time.sleep(0.1)  # what began at the old pace is answered
+    assert wait_until(lambda: mail_sink.unanswered > 0, PATIENCE)
 
     worker.kill(signal.SIGKILL)
 
@@ -193,7 +220,7 @@ def test_worker__killed_while_200_mails_leave__every_one_arrives_and_a_second_co
         assert in_flight, "the worker was faster than the kill"
         assert len(in_flight) + states()["queued"] < MAILS
         Delivery.objects.filter(status="sending").update(next_try_at=timezone.now())  # the lease ends
-    mail_sink.delay = 0
+    mail_sink.pause = 0
     installation.start_worker()
     delivery.hint_relay()
     assert wait_until(all_sent(MAILS), PATIENCE), states()
@@ -201,6 +228,7 @@ def test_worker__killed_while_200_mails_leave__every_one_arrives_and_a_second_co
     mails = arrived(mail_sink)
     assert set(mails) == {f"guest{number}@example.org" for number in range(MAILS)}
     twice = {address: copies for address, copies in mails.items() if len(copies) > 1}
+    assert twice
     assert set(twice) <= in_flight
     assert len(twice) <= 2  # one for each process of the pool
     for copies in twice.values():
@@ -210,7 +238,7 @@ def test_worker__killed_while_200_mails_leave__every_one_arrives_and_a_second_co
 
 @pytest.mark.seed("S0.30")
 def test_broker__emptied_with_mail_queued__all_leaves_by_the_sweep(
-    committed_world: World, installation: Installation, mail_sink: MailSink
+    committed_world: World, installation: Installation, mail_sink: LateSink
 ) -> None:
     installation.start_worker()
     beat = installation.start("beat")
@@ -234,7 +262,7 @@ def make_without_hints(world: World, count: int) -> None:
 
 @pytest.mark.seed("S0.17", "S4.8")
 def test_token__looked_for_while_its_mail_is_queued_and_after__in_no_table_key_argument_or_line(
-    committed_world: World, installation: Installation, mail_sink: MailSink
+    committed_world: World, installation: Installation, mail_sink: LateSink
 ) -> None:
     (invitation,) = invite_many(committed_world, 1)
     token = derive_token(invitation.token_nonce)
