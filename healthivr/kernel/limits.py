@@ -1,6 +1,6 @@
 """Limits on how often somebody may try (checklist C5). The counts stand in settings.LIMITS."""
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -12,11 +12,11 @@ from .errors import TooManyRequests
 def count_attempt(request: HttpRequest, scope: str, *, key: str = "") -> None:
     """Count one attempt in `scope`, a name of settings.LIMITS.
 
-    `key` is what is counted, such as a normalised address; without it the client's address is. The key is stored as a
+    `key` is what is counted, such as a normalised address; without it the client's address is (of IPv6, its /64). The key is stored as a
     digest only. Raises TooManyRequests with the seconds to wait, and leaves what a `RateLimit-*` header says on
     `request.rate_limit`.
     """
-    value = key or client_address(request)
+    value = key or _network(client_address(request))
     usage = get_usage(
         request, group=scope, key=lambda group, request: value, rate=settings.LIMITS[scope], increment=True
     )
@@ -38,6 +38,17 @@ def client_address(request: HttpRequest) -> str:
     if len(hops) < settings.TRUSTED_PROXIES:
         return peer
     return _without_port(hops[-settings.TRUSTED_PROXIES]) or peer
+
+
+def _network(address: str) -> str:
+    """Return what is counted as one client: an IPv4 address, or the /64 that a customer of IPv6 is given whole."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address  # a socket without an address: everybody behind it counts as one
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return address
 
 
 def _without_port(hop: str) -> str:

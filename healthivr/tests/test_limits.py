@@ -293,3 +293,12 @@ def test_redis_comes_back__is_asked_again_after_a_moment(settings: Any, monkeypa
     assert cache.get("x") == "in the process"
     monkeypatch.setattr(cache, "_away_until", time.monotonic() - 1)
     assert cache.get("x") == "in redis"
+
+
+def test_limits__ipv6_client_changes_its_address_within_its_network__counts_as_one(settings: Any) -> None:
+    settings.LIMITS = {**settings.LIMITS, "token_pages": "2/m"}
+    attempt("token_pages", address="2001:db8:1:2::1")
+    attempt("token_pages", address="2001:db8:1:2:ffff::9")
+    with pytest.raises(TooManyRequests):
+        attempt("token_pages", address="2001:db8:1:2::3")
+    attempt("token_pages", address="2001:db8:1:3::1")
