@@ -221,6 +221,7 @@ def test_accept__doctor_who_runs_a_practice__may_bring_it_and_no_other(world: Wo
 def test_accept__existing_person__signs_in_first_and_keeps_the_account(world: World, sign_in: SignIn) -> None:
     invitation, nora = invite_somebody_with_an_account(world)
     with acts.nothing_written():
+        problem(accept(invitation, {}), 401, "sign_in_required")  # before anything is asked
         response = accept(invitation)
     problem(response, 401, "sign_in_required")
     assert response["WWW-Authenticate"] == "Session"
