@@ -12,9 +12,9 @@ from .errors import TooManyRequests
 def count_attempt(request: HttpRequest, scope: str, *, key: str = "") -> None:
     """Count one attempt in `scope`, a name of settings.LIMITS.
 
-    `key` is what is counted, such as a normalised address; without it the client's address is (of IPv6, its /64). The key is stored as a
-    digest only. Raises TooManyRequests with the seconds to wait, and leaves what a `RateLimit-*` header says on
-    `request.rate_limit`.
+    `key` is what is counted, such as a normalised address; without it the client's address is (of IPv6, its /64). The
+    key is stored as a digest only. Raises TooManyRequests with the seconds to wait, and leaves what a `RateLimit-*`
+    header says on `request.rate_limit`.
     """
     value = key or _network(client_address(request))
     usage = get_usage(
