@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from accounts.models import User
 from accounts.outbox import BACK_OFF, LEASE
 from healthivr.embedded.mail_sink import MailSink
 from healthivr.testing.factories import InvitationFactory
@@ -19,6 +20,7 @@ from invitations import delivery
 from invitations.delivery import claim_batch, hint_relay, outbox_age, relay_due_deliveries
 from invitations.models import Delivery, StatusWord, UserInvitation
 from invitations.services import cancel_invitation, create_invitation, resend_invitation
+from invitations.tasks import relay_deliveries
 from organizations.tenancy import platform, tenant
 
 from . import acts
@@ -295,6 +297,39 @@ def test_relay__notice_bounces__no_further_notice_and_the_invitation_untouched(
     row = acts.fresh(invitation)
     assert (row.delivery_status, row.send_count) == ("sent", 1)
     assert "invitation.bounced" not in acts.actions(world.practice)
+
+
+def test_relay__notice_not_taken_now__tried_again_with_the_same_words(world: World, mail_sink: MailSink) -> None:
+    invitation = acts.invite(world.actor(world.lee))
+    relay()
+    acts.decline(invitation, reason="not_me")
+    mail_sink.refusals = {"lee@": "451 4.3.0 later"}
+    assert relay() == 0
+    mail_sink.refusals = {}
+    let_time_pass()
+    assert relay() == 1
+    assert acts.deliveries(invitation, purpose="declined") == ["failed", "sent"]
+    (told,) = received(mail_sink, "lee@example.org")
+    assert "This is not me" in acts.plain_text(told)
+    row = acts.fresh(invitation)
+    assert (row.delivery_status, row.send_count) == ("sent", 1)
+
+
+def test_relay__inviter_left_meanwhile__nobody_to_tell(world: World, mail_sink: MailSink) -> None:
+    acts.allow_staff_to_invite(world.practice)
+    invitation = acts.invite(world.actor(world.omar))
+    assert relay() == 1
+    acts.decline(invitation)
+    User.objects.filter(pk=world.omar.pk).update(is_active=False)
+    assert relay() == 0
+    assert acts.deliveries(invitation, purpose="declined") == ["cancelled"]
+    assert received(mail_sink, "omar@example.org") == []
+
+
+def test_task__relay__sends_what_is_due(world: World, mail_sink: MailSink) -> None:
+    acts.invite(world.actor(world.lee))
+    assert relay_deliveries() == 1
+    assert len(received(mail_sink)) == 1
 
 
 @pytest.mark.parametrize("purpose", ["accepted", "declined"])
