@@ -21,6 +21,7 @@ from organizations.services import add_membership, clean_name, found_organizatio
 from organizations.tenancy import platform
 
 from .delivery import queue_notice
+from .entitlement import inviter_is_entitled
 from .errors import (
     AlreadyAccepted,
     InvitationClosed,
@@ -34,7 +35,6 @@ from .errors import (
 from .lifecycle import advance
 from .messages import DECLINE_REASONS
 from .models import InvitationHistory, Purpose, UserInvitation
-from .selectors import inviter_is_entitled
 from .services import mail_again, renew_invitation
 from .states import Event, Status
 from .tokens import possible_digests

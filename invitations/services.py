@@ -25,10 +25,11 @@ from organizations.services import AlreadyMember
 from organizations.tenancy import platform
 
 from .delivery import hint_relay
+from .entitlement import inviter_is_entitled
 from .errors import AddressBounced, DuplicateInvitation, OwnAddress, RoleNotAllowed, SameAddress, SendLimitReached
 from .lifecycle import advance
 from .models import Channel, Delivery, InvitationHistory, Purpose, UserInvitation
-from .selectors import invitation_to_manage, inviter_is_entitled
+from .selectors import invitation_to_manage
 from .states import Event, IllegalTransition, Status, next_status
 from .tokens import digest_of, new_nonce
 
