@@ -53,6 +53,7 @@ def test_member__somebody_who_only_sees_people__facts_and_no_acts(world: World) 
 def test_member__who_may_not__403_inside_404_outside_and_for_ids_of_others(world: World, act: str) -> None:
     read(browser(world.lee).get(here(world, world.mia, act)))
     read(browser(world.mia).get(here(world, world.omar, act)), 403)
+    read(browser(world.omar).get(here(world, world.mia, act)), 403 if act else 200)  # sees people, manages none
     read(browser(world.stone).get(here(world, world.mia, act)), 404)
     with platform("test"):
         foreign = Membership.objects.get(user=world.stone).pk
