@@ -109,7 +109,8 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
     request = context.get("request")
     body = problem_body(request, status, code=domain.code, detail=domain.message, extra=domain.extra)
     if domain.field and "errors" not in body:
-        body["errors"] = {domain.field: [str(domain.message)]}
+        reasons = [str(reason) for reason in domain.extra.get("reasons", [])]
+        body["errors"] = {domain.field: reasons or [str(domain.message)]}
     headers = {"Retry-After": str(domain.retry_after)} if isinstance(domain, TooManyRequests) else {}
     if isinstance(domain, NotSignedIn):
         headers["WWW-Authenticate"] = "Session"
