@@ -427,6 +427,8 @@ def test_new_link__not_possible__a_page_that_says_why_and_no_mail(
     with acts.nothing_written():
         page = read(client.post(NEW_LINK, {**proof_of_sign_in(client), "token": token}), status)
     assert page.heading == heading
+    for words in ("plan", "seat", "bounced", "Correct the address", "ten times"):  # meant for the organization
+        assert words not in page.main
     assert acts.deliveries(world.invitation) == before
 
 
