@@ -139,5 +139,6 @@ def _waiting() -> list[_Event]:
 def _store(events: list[_Event]) -> None:
     if not events:
         return
+    bodies = [canonical_body(event.facts) for event in events]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT audit_append(%s)", [[canonical_body(event.facts) for event in events]])
+        cursor.execute(f"SELECT audit_append(ARRAY[{', '.join(['%s'] * len(bodies))}])", bodies)

@@ -30,11 +30,9 @@ from .states import Status
 log = structlog.get_logger("invitations.delivery")
 
 DELIVERIES, INVITATIONS = Delivery._meta.db_table, UserInvitation._meta.db_table
-IS_WANTED = f"""
-    SELECT d.purpose <> 'invitation' OR (i.status = 'pending' AND i.expires_at > %s AND i.token_nonce = %s)
-    FROM {DELIVERIES} d JOIN {INVITATIONS} i ON i.id = d.invitation_id
-    WHERE d.id = %s AND d.claim = %s AND d.status = 'sending' AND d.next_try_at > %s"""
-NOTE = f"""
+#: Notes what became of one delivery, and asks whether another may leave: its invitation is open, and this is its present
+#: link. Says whether the first was still ours, and NULL when the other is not ours any more.
+TURN = f"""
     WITH noted AS (
         UPDATE {DELIVERIES} SET status = %s, reason = %s, finished_at = %s
         WHERE id = %s AND claim = %s AND status = 'sending' RETURNING invitation_id
@@ -42,7 +40,11 @@ NOTE = f"""
         UPDATE {INVITATIONS} i
         SET delivery_status = %s, send_count = least(send_count + %s, 10), sent_at = coalesce(%s, sent_at)
         FROM noted WHERE %s AND i.id = noted.invitation_id AND i.token_nonce = %s
-    ) SELECT invitation_id FROM noted"""
+    ) SELECT EXISTS (SELECT FROM noted), (
+        SELECT d.purpose <> 'invitation' OR (i.status = 'pending' AND i.expires_at > %s AND i.token_nonce = %s)
+        FROM {DELIVERIES} d JOIN {INVITATIONS} i ON i.id = d.invitation_id
+        WHERE d.id = %s AND d.claim = %s AND d.status = 'sending' AND d.next_try_at > %s
+    )"""
 BATCH_SECONDS = 45.0  # a batch gives the rest back after this long, so that a slow server does not hold it
 
 
@@ -83,7 +85,8 @@ def claim_batch(*, size: int, at: datetime) -> list[Delivery]:
             return []
         return list(
             Delivery.objects.filter(claim=claim, status=DeliveryStatus.SENDING)
-            .select_related("invitation__organization", "invitation__invited_by")
+            .select_related("invitation")
+            .prefetch_related("invitation__organization", "invitation__invited_by")  # few, of many invitations
             .order_by("created_at", "pk")
         )
 
@@ -98,6 +101,11 @@ class _Result:
     reason: str = ""
     retry_at: datetime | None = None
 
+    @property
+    def concerns_invitation(self) -> bool:
+        """Whether the invitation shows it: a word to the inviter, and what never left, it does not."""
+        return self.delivery.purpose == Purpose.INVITATION and self.status != DeliveryStatus.CANCELLED
+
 
 def _send_batch(batch: list[Delivery]) -> int:
     """Send one batch over one connection. One transaction notes what became of a mail and begins the next, so each
@@ -109,34 +117,52 @@ def _send_batch(batch: list[Delivery]) -> int:
             if time.monotonic() - started > BATCH_SECONDS:
                 _give_back(batch[number:])
                 break
-            with platform("relay: result, and next mail"):
-                if result:
-                    _note(result)
-                result, is_wanted = None, _is_wanted(delivery, at=timezone.now())
+            is_wanted = _turn(result, delivery)
             if is_wanted:
                 result = _send(mail, delivery)
                 sent += result.status == DeliveryStatus.SENT
-            elif is_wanted is False:
-                result = _ended(delivery, DeliveryStatus.CANCELLED)
-    if result:
-        with platform("relay: result"):
-            _note(result)
+            else:
+                result = None if is_wanted is None else _ended(delivery, DeliveryStatus.CANCELLED)
+    _turn(result, None)
     return sent
 
 
-def _is_wanted(delivery: Delivery, *, at: datetime) -> bool | None:
-    """Say whether a mail may leave now: its invitation is open, and this is its present link. None when the row is not
-    ours any more, because the lease has ended."""
-    row = _first_row(IS_WANTED, [at, delivery.invitation.token_nonce, delivery.pk, delivery.claim, at])
-    return None if row is None else bool(row[0])
+def _turn(result: _Result | None, following: Delivery | None) -> bool | None:
+    """Note what became of one mail, in the delivery that is still ours and in its invitation unless that has a newer
+    link; then whatever follows from it. Returns whether the following mail may leave, None when its lease has ended."""
+    if result is None and following is None:
+        return None
+    with platform("relay: result, and next mail", is_logged=False):
+        was_ours, is_wanted = _run_prepared(TURN, [*_columns(result), *_question(following, at=timezone.now())])
+        if result and was_ours:
+            _note(result)
+    return None if is_wanted is None else bool(is_wanted)
 
 
-def _first_row(statement: str, parameters: list[object]) -> tuple[Any, ...] | None:
-    """Run a statement that PostgreSQL plans once a connection: a batch runs the same two for each mail, and to plan them
-    takes longer than to do what they say."""
+def _columns(result: _Result | None) -> list[object]:
+    if result is None:
+        return [None] * 10
+    delivery, status = result.delivery, result.status
+    return [
+        *(status, result.reason, result.at, delivery.pk, delivery.claim),
+        *(status, int(status != DeliveryStatus.DISABLED), result.at if status == DeliveryStatus.SENT else None),
+        *(result.concerns_invitation, delivery.invitation.token_nonce),
+    ]
+
+
+def _question(delivery: Delivery | None, *, at: datetime) -> list[object]:
+    if delivery is None:
+        return [None] * 5
+    return [at, delivery.invitation.token_nonce, delivery.pk, delivery.claim, at]
+
+
+def _run_prepared(statement: str, parameters: list[object]) -> tuple[Any, ...]:
+    """Run a statement that PostgreSQL plans once a connection, and return its row: a batch runs the same one for each
+    mail, and to plan it takes longer than to do what it says."""
     connection.connection.prepare_threshold = 1
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(statement, parameters).fetchone()
+        row: tuple[Any, ...] = cursor.execute(statement, parameters).fetchone()
+        return row
 
 
 def _send(mail: MailConnection, delivery: Delivery) -> _Result:
@@ -178,13 +204,9 @@ def _failed(delivery: Delivery, failure: SendFailed) -> _Result:
 
 
 def _note(result: _Result) -> None:
-    """Write down what became of a delivery, copy it to the invitation, put it in the trail, and do what follows from it;
-    nothing if somebody else has taken the row meanwhile."""
+    """Put a result in the trail, and do what follows from it."""
     delivery, status, invitation = result.delivery, result.status, result.delivery.invitation
-    concerns_invitation = delivery.purpose == Purpose.INVITATION and status != DeliveryStatus.CANCELLED
-    if not _write(result, on_invitation=concerns_invitation):
-        return
-    if concerns_invitation:
+    if result.concerns_invitation:
         audit.record(
             actor=system_actor("relay"),
             action=f"invitation.{status}",
@@ -193,24 +215,8 @@ def _note(result: _Result) -> None:
         )
     if result.retry_at:
         _queue_again(delivery, at=result.at, retry_at=result.retry_at)
-    elif concerns_invitation and status in (DeliveryStatus.BOUNCED, DeliveryStatus.FAILED):
+    elif result.concerns_invitation and status in (DeliveryStatus.BOUNCED, DeliveryStatus.FAILED):
         queue_notice(invitation, Purpose.FAILED, at=result.at, reason=result.reason)
-
-
-def _write(result: _Result, *, on_invitation: bool) -> bool:
-    """Write a result to the delivery that is still ours, and to the invitation unless it has a newer link. Returns
-    whether it was ours."""
-    delivery, status = result.delivery, result.status
-    is_sent, counts = status == DeliveryStatus.SENT, status != DeliveryStatus.DISABLED
-    row = _first_row(
-        NOTE,
-        [
-            *(status, result.reason, result.at, delivery.pk, delivery.claim),
-            *(status, int(counts), result.at if is_sent else None),
-            *(on_invitation, delivery.invitation.token_nonce),
-        ],
-    )
-    return row is not None
 
 
 def _queue_again(delivery: Delivery, *, at: datetime, retry_at: datetime) -> None:

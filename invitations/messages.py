@@ -1,6 +1,7 @@
 """What the mails about an invitation say. No patient data, ever; values are plain text."""
 
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -90,7 +91,12 @@ def _page(invitation: UserInvitation) -> str:
 
 def when(moment: datetime) -> str:
     """Return a moment with its time zone, for somebody whose own zone we do not know."""
-    local = moment.astimezone(ZONE)
+    return _in_words(moment.replace(second=0, microsecond=0), translation.get_language())
+
+
+@lru_cache(maxsize=1024)
+def _in_words(minute: datetime, language: str | None) -> str:
+    local = minute.astimezone(ZONE)
     return _("%(date)s at %(time)s %(zone)s") % {
         "date": formats.date_format(local, "DATE_FORMAT"),
         "time": formats.date_format(local, "TIME_FORMAT"),

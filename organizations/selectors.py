@@ -1,6 +1,7 @@
 """Reads: who somebody is where, and who belongs to an organization."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -100,6 +101,7 @@ def organizations_of(user: "User") -> list[Belonging]:
     return list(seen.values())
 
 
+@lru_cache(maxsize=32)
 def system_actor(name: str) -> Actor:
     """Return the named actor of background work, such as the expiry sweep. The trail says its name."""
     return Actor(None, Organization(pk=PLATFORM_ORGANIZATION_ID, kind=OrganizationKind.PLATFORM), system=name)

@@ -54,10 +54,11 @@ def tenant(organization: "models.Model | UUID") -> AbstractContextManager[None]:
     return _door("none", str(getattr(organization, "pk", organization)))
 
 
-def platform(reason: str) -> AbstractContextManager[None]:
+def platform(reason: str, *, is_logged: bool = True) -> AbstractContextManager[None]:
     """Open the door to all organizations: sweeps, the relay, token look-up, platform staff. `reason` is logged and must
-    not hold personal data."""
-    log.info("platform_door", reason=reason)
+    not hold personal data; `is_logged=False` is for the many steps of what was logged as a whole."""
+    if is_logged:
+        log.info("platform_door", reason=reason)
     return _door(PLATFORM_ROLE, "")
 
 

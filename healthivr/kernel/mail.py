@@ -39,7 +39,7 @@ def build_message(
     Written out by hand, since the standard library's classes parse every header again and take longer than sending
     does (bench/delivering.py).
     """
-    if any(character < " " for character in f"{to}{reply_to}{message_id}"):
+    if not f"{to}{reply_to}{message_id}".isprintable():
         raise ValueError("a line break in a header")
     boundary = f"=_{message_id}"  # quoted-printable text cannot contain "=_" (RFC 2045 6.7)
     headers = {
@@ -64,6 +64,11 @@ def build_message(
 @lru_cache(maxsize=8)
 def _from_header(address: str) -> str:
     return formataddr(parseaddr(address))
+
+
+@lru_cache(maxsize=8)
+def _sender(address: str) -> str:
+    return parseaddr(address)[1]
 
 
 def _quoted_printable(text: str) -> str:
@@ -97,7 +102,7 @@ class MailConnection:
         """Hand one message to the server. Raises SendFailed, or MailNotConfigured when no relay is set."""
         for attempt in (1, 2):
             try:
-                self._open().sendmail(parseaddr(settings.DEFAULT_FROM_EMAIL)[1], [to], message)
+                self._open().sendmail(_sender(settings.DEFAULT_FROM_EMAIL), [to], message)
                 return
             except smtplib.SMTPServerDisconnected:
                 # An idle connection the server closed is no failure of this message; a second one in a row is.
