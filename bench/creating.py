@@ -1,6 +1,5 @@
 """Creating by API while the worker's mail server sleeps ten seconds, against one that answers at once."""
 
-import socket
 import sys
 from itertools import count
 
@@ -8,8 +7,7 @@ from django.conf import settings
 from django.test import Client
 
 from bench.measure import Ratio, milliseconds, report
-from bench.scratch import make_practice, running, scratch_database, worker
-from healthivr.embedded.state import ROOT
+from bench.scratch import mail_sink, make_practice, scratch_database, worker
 from organizations.models import Membership
 
 ROUNDS, CALLS = 7, 20
@@ -26,24 +24,15 @@ def main() -> int:
         client = Client()
         client.force_login(doctor.user)
         for side, delay in ((other, 0), (ours, 10)):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            sink = [sys.executable, str(ROOT / "bench" / "sink.py"), str(port), str(delay)]
-            with running(sink, until=lambda port=port: answers(port)), worker(EMAIL_URL=f"smtp://127.0.0.1:{port}"):
+            with mail_sink(delay=delay) as port, worker(EMAIL_URL=f"smtp://127.0.0.1:{port}"):
                 create(client, doctor)
                 side += [milliseconds(lambda: create(client, doctor), times=CALLS) for _round in range(ROUNDS)]
     return report(Ratio("creating, mail server asleep / awake", ours, other, "ms", at_most=1.1))
 
 
-def answers(port: int) -> bool:
-    """Say whether something listens there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def create(client: Client, doctor: Membership) -> None:
     """Invite one more person."""
-    body = {"invitation_type": "medical_staff", "email": f"person{next(_numbers)}@example.org"}
+    body = {"invitation_type": "medical_staff", "email": f"invitee{next(_numbers)}@example.org"}
     response = client.post("/api/v1/invitations/", body, content_type="application/json")
     assert response.status_code == 201, response.content
 

@@ -3,8 +3,10 @@
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,6 +67,23 @@ def running(command: list[str], *, until: Callable[[], bool], **environment: str
         yield
     finally:
         end(process, signal.SIGTERM, PATIENCE)
+
+
+@contextmanager
+def mail_sink(*, delay: float = 0) -> Iterator[int]:
+    """Run the mail server of `make run`, which answers for a message when it is a file, `delay` seconds later. Gives its
+    port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "healthivr.embedded.mail_sink", "--port", str(port), "--folder", folder]
+        with running([*command, "--delay", str(delay)], until=lambda: _listens(port)):
+            yield port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
