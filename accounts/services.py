@@ -25,6 +25,7 @@ from healthivr.kernel.emails import normalise_email
 from healthivr.kernel.errors import Conflict, DomainError, LinkClosed, Malformed, NotFound, NotSignedIn, Refused
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from healthivr.kernel.masking import address_digest
+from healthivr.kernel.names import clean_line
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
 from organizations.roles import Role
@@ -62,8 +63,9 @@ class SetupClosed(NotFound):
 
 # --- names and passwords ---------------------------------------------------------------------------------------------
 def clean_person_name(typed: str, *, field: str) -> str:
-    """Return a person's name on one line. Raises Malformed when it is empty or longer than 100 characters."""
-    name = " ".join("".join(" " if ord(character) < 32 else character for character in typed).split())
+    """Return a person's name on one line. Raises Malformed when it is empty, longer than 100 characters, or carries
+    what no name does."""
+    name = clean_line(typed, code="name", field=field)
     if not name or len(name) > NAME_LENGTH:
         raise Malformed(_("Enter a name of 1 to 100 characters."), code="name", field=field)
     return name

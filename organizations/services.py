@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
 from healthivr.kernel.errors import Conflict, Malformed, NotFound
+from healthivr.kernel.names import clean_line
 
 from .actor import Actor
 from .models import Membership, MembershipStatus, Organization, OrganizationSettings
@@ -61,11 +62,9 @@ def found_organization(
 
 
 def clean_name(name: str) -> str:
-    """Return an organization's name on one line. Raises Malformed when nothing, or too much, is left."""
-    cleaned = " ".join(name.split())
-    if "://" in cleaned or "www." in cleaned.lower():
-        # Mail programs turn it into a link of the founder's choice, under our name (invitations.md 3.4).
-        raise Malformed(_("A name cannot contain a web address."), code="organization_name", field="organization_name")
+    """Return an organization's name on one line. Raises Malformed when nothing, or too much, is left, or when it carries
+    what no name does."""
+    cleaned = clean_line(name, code="organization_name", field="organization_name")
     if not 2 <= len(cleaned) <= 120:
         raise Malformed(
             _("Enter the name of the organization, 2 to 120 characters."),

@@ -33,7 +33,7 @@ NASTY = [
     "%(secret)s ${x} \\1 \\g<0>",
     "&lt;b&gt; & &amp;",
     "=_ =3D = .",
-    "Ñandú 漢字 \u202eabc 👩‍⚕️",
+    "Ñandú 漢字 abc 👩‍⚕️",
     "\ue000message\ue001\ue000invitation_url\ue001",
 ]
 

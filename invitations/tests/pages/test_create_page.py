@@ -111,6 +111,7 @@ def test_create__nothing_filled_in__every_missing_thing_at_once(world: World) ->
         ("email", "no\u200bra@example.org", "invisible characters"),
         ("first_name", "x" * 101, "at most 100 characters"),
         ("last_name", "www.example.org", "A name cannot contain a web address."),
+        ("first_name", "Nora\u202equist", "This name contains invisible characters."),
         ("message", "x" * 1001, "Keep the note under 1,000 characters."),
         ("expires_in_hours", "25", "25 is not one of the available choices"),
         ("language", "xx", "xx is not one of the available choices"),

@@ -1,0 +1,26 @@
+"""Names of people and organizations: they stand in mails of ours, so they must not carry anything else there."""
+
+import re
+import unicodedata
+
+from django.utils.translation import gettext_lazy as _
+
+from .errors import Malformed
+
+#: Letters of Persian and of Indian scripts need these two to be joined or kept apart.
+_JOINERS = "\u200c\u200d"
+#: Mail programs make a link of the typist's choice of it, under our name (invitations.md 3.4).
+_WEB_ADDRESS = re.compile(r"://|www\.", re.IGNORECASE)
+
+
+def clean_line(typed: str, *, code: str, field: str) -> str:
+    """Return a name on one line. Raises Malformed with `code` at `field` for invisible characters, which can turn the
+    letters after them round, and for web addresses."""
+    name = " ".join("".join(" " if ord(character) < 32 else character for character in typed).split())
+    if any(unicodedata.category(character) == "Cf" and character not in _JOINERS for character in name):
+        raise Malformed(
+            _("This name contains invisible characters. Type it again instead of pasting it."), code=code, field=field
+        )
+    if _WEB_ADDRESS.search(name):
+        raise Malformed(_("A name cannot contain a web address."), code=code, field=field)
+    return name
