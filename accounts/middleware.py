@@ -1,22 +1,43 @@
-"""Shows pages in the signed-in person's language, and times in their zone."""
+"""Asks strangers to sign in; shows pages in the signed-in person's language, and times in their zone."""
 
 from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.http import HttpRequest
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
 from django.utils import timezone, translation
+from django.utils.http import url_has_allowed_host_and_scheme
+
+
+class SignInRequiredMiddleware(LoginRequiredMiddleware):
+    """Leads who pressed a button after their session had ended back to the button's page, not to where it sends: a
+    redirect is always a GET."""
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseRedirect:
+        if request.method in ("GET", "HEAD"):
+            return super().handle_no_permission(request, view_func)
+        page = request.META.get("HTTP_REFERER", "")
+        if not url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure()):
+            return redirect_to_login(resolve_url("home"))
+        return redirect_to_login(urlsplit(page)._replace(scheme="", netloc="").geturl())
 
 
 class PersonMiddleware:
-    """Activates the person's language and time zone for the request; for strangers the browser's language and UTC."""
+    """Activates the person's language and time zone for the request; for strangers the browser's language and UTC. The
+    API speaks UTC to everybody."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
-            zone = ZoneInfo(request.user.time_zone) if request.user.is_authenticated else None
+            is_api = request.path_info.startswith("/api/")
+            zone = ZoneInfo(request.user.time_zone) if request.user.is_authenticated and not is_api else None
         except (ZoneInfoNotFoundError, ValueError):
             zone = None
         if request.user.is_authenticated:

@@ -63,7 +63,9 @@ if CONNECTED_AS_OWNER and DATABASE_OWNER:
     DATABASES = {"default": dict(DATABASE_OWNER)}
 # A connection per thread that lives on, checked before use: a new one for each request costs 7 ms (performance.md 2).
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+_connecting = DATABASES["default"].setdefault("OPTIONS", {})
+_connecting.setdefault("connect_timeout", 3)
+_connecting.setdefault("tcp_user_timeout", 15_000)  # milliseconds: a server that vanished says nothing for ever
 DATABASE_ROUTERS = ["audit.registry.NoAuditlogTable"]
 #: Names of the source documents; connections are one a thread, so the two together bound the threads of a process.
 DATABASE_POOL_SIZE = integer("DATABASE_POOL_SIZE", 20, least=1, most=200)
@@ -155,7 +157,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "accounts.middleware.SignInRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "healthivr.middleware.DomainErrorMiddleware",

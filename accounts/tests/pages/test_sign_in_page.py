@@ -172,3 +172,30 @@ def test_button_pressed_after_the_session_ended__to_sign_in_and_on_to_a_page_wit
     response = client.post(response["Location"], {**LEE, "next": address})
     page = client.get(response["Location"], follow=True)
     assert read(page, page.status_code).links
+
+
+# --- on the way ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("page", "target"),
+    [
+        ("http://testserver/o/lee-family-practice/people/?page=2", "/o/lee-family-practice/people/?page=2"),
+        ("https://evil.example/profile/", "/"),
+        ("http://testserver//evil.example/", "/"),
+        ("", "/"),
+    ],
+)
+def test_button_pressed_after_the_session_ended__sign_in_leads_back_to_its_page(
+    world: World, page: str, target: str
+) -> None:
+    client = Client(headers={"referer": page})
+    response = client.post(f"/o/lee-family-practice/invitations/{world.invitation.pk}/resend/")
+    assert response.status_code == 302
+    assert submit(browser(), response["Location"], **LEE)["Location"] == target
+
+
+def test_form_sent_with_nothing_in_it__is_a_form_sent(world: World) -> None:
+    """The token in a header leaves the body empty."""
+    client = Client(enforce_csrf_checks=True)
+    client.get(HERE)
+    response = client.post(HERE, headers={"x-csrftoken": client.cookies["csrftoken"].value})
+    assert read(response, 422).errors == {"email": ["Enter an e-mail address."], "password": ["Enter your password."]}

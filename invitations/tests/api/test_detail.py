@@ -50,6 +50,15 @@ def close(invitation: UserInvitation, how: str) -> None:
         acts.count_seats_anew()
 
 
+# --- how times are written -------------------------------------------------------------------------------------------
+def test_read__by_somebody_in_new_york__times_are_utc(world: World, sign_in: SignIn) -> None:
+    User.objects.filter(pk=world.lee.pk).update(time_zone="America/New_York")
+    body = call(sign_in(world.lee), "GET", path(world.invitation)).json()
+    times = [value for name, value in body.items() if value and name.endswith("_at")]
+    assert len(times) >= 2
+    assert all(value.endswith("Z") for value in times), times
+
+
 # --- whose it is -----------------------------------------------------------------------------------------------------
 @pytest.mark.seed("S0.7", "S0.24", "S4.7")
 @pytest.mark.parametrize(("method", "act", "body"), EVERY_ACT)
