@@ -54,7 +54,7 @@ def origin(request: HttpRequest) -> dict[str, str]:
 @limited("token_pages")
 def setup(request: HttpRequest, secret: str) -> HttpResponse:
     """Make the first administrator of an empty installation."""
-    form = SetUpForm(request.POST or None)
+    form = SetUpForm(request.POST if request.method == "POST" else None)
     try:
         services.open_setup_link(secret=secret, at=timezone.now())
         if request.method == "POST" and form.is_valid():
@@ -79,7 +79,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     target = _safe_target(request)
     if request.user.is_authenticated:
         return redirect(target or "home")
-    form = SignInForm(request.POST or None)
+    form = SignInForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         count_attempt(request, "sign_in_address")
         count_attempt(request, "sign_in_account", key=form.cleaned_data["email"].strip().lower())
@@ -116,7 +116,7 @@ def sign_out(request: PersonalRequest) -> HttpResponse:
 @limited("anonymous_pages")
 def password_reset(request: HttpRequest) -> HttpResponse:
     """Ask for a reset link. The answer is the same for every address."""
-    form = PasswordResetForm(request.POST or None)
+    form = PasswordResetForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         count_attempt(request, "password_reset_address")
         count_attempt(request, "password_reset_account", key=form.cleaned_data["email"].strip().lower())
@@ -138,7 +138,7 @@ def password_reset_sent(request: HttpRequest) -> HttpResponse:
 @limited("token_pages")
 def new_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     """Choose a new password by a mailed link."""
-    form = NewPasswordForm(request.POST or None)
+    form = NewPasswordForm(request.POST if request.method == "POST" else None)
     try:
         user = services.open_reset_link(uid=uid, token=token)
         if request.method == "POST" and form.is_valid():
@@ -166,7 +166,7 @@ def profile(request: PersonalRequest) -> HttpResponse:
     """One's own name, time zone and language."""
     user = request.user
     form = ProfileForm(
-        request.POST or None,
+        request.POST if request.method == "POST" else None,
         initial={field: getattr(user, field) for field in ("first_name", "last_name", "time_zone", "language")},
     )
     if request.method == "POST" and form.is_valid():
@@ -185,7 +185,7 @@ def profile(request: PersonalRequest) -> HttpResponse:
 @get_or_post
 def change_password(request: PersonalRequest) -> HttpResponse:
     """One's own password. Every other session ends."""
-    form = ChangePasswordForm(request.POST or None)
+    form = ChangePasswordForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         count_attempt(request, "sign_in_account", key=request.user.email)
         try:

@@ -102,7 +102,7 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
     """Ask, then end somebody's membership."""
     request.actor.require(Capability.MANAGE_PEOPLE)
     membership = selectors.person(actor=request.actor, membership_id=membership_id)
-    form = EndMembershipForm(request.POST or None)
+    form = EndMembershipForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             services.end_membership(
@@ -134,7 +134,7 @@ def settings(request: TenantRequest, organization: str) -> HttpResponse:
     actor.require(Capability.VIEW_ORGANIZATION)
     now = selectors.settings_of(actor.organization)
     form = OrganizationForm(
-        request.POST or None,
+        request.POST if request.method == "POST" else None,
         kind=actor.organization.kind,
         initial={"organization_name": actor.organization.name, "staff_may_invite": now.staff_may_invite},
     )

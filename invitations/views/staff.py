@@ -172,7 +172,7 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
     actor = request.actor
     actor.require(Capability.INVITE)
     roles = invitable_types(actor=actor)
-    form = NewInvitationForm(request.POST or None, roles=roles)
+    form = NewInvitationForm(request.POST if request.method == "POST" else None, roles=roles)
     existing = ""
     if request.method == "POST" and form.is_valid():
         try:
@@ -224,7 +224,7 @@ def _send_again(request: TenantRequest, invitation_id: UUID, *, renews: bool) ->
 def cancel(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Ask, then cancel an invitation."""
     invitation = selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id)
-    form = CancelForm(request.POST or None)
+    form = CancelForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             services.cancel_invitation(
@@ -251,7 +251,7 @@ def edit(request: TenantRequest, organization: str, invitation_id: UUID) -> Http
     present = Role(invitation.invitation_type)
     roles = invitable_types(actor=actor)
     form = EditInvitationForm(
-        request.POST or None,
+        request.POST if request.method == "POST" else None,
         roles=roles if present in roles else [present, *roles],
         initial={
             field: getattr(invitation, field)
@@ -281,7 +281,7 @@ def edit(request: TenantRequest, organization: str, invitation_id: UUID) -> Http
 def correct_address(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Cancel an invitation and send it to another address."""
     invitation = selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id)
-    form = CorrectAddressForm(request.POST or None, initial={"email": invitation.email})
+    form = CorrectAddressForm(request.POST if request.method == "POST" else None, initial={"email": invitation.email})
     if request.method == "POST" and form.is_valid():
         try:
             new = services.correct_address(
