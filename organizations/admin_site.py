@@ -23,6 +23,7 @@ class PlatformAdminSite(AdminSite):
     site_title = _("healthivr")
     index_title = _("Records")
     enable_nav_sidebar = False
+    final_catch_all_view = False  # it would answer each address without its slash with 404
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """Leave out what others bring along: django-auditlog's table is never made, Django's groups give no rights."""

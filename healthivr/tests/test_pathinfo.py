@@ -31,6 +31,7 @@ SignIn = Callable[[User], Client]
         "/api/v1/schema",
         "/api/v1/docs",
         "/admin",
+        "/admin/invitations/userinvitation",
     ],
 )
 def test_address__with_and_without_the_slash__the_same_answer_and_no_redirect(

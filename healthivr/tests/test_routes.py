@@ -207,14 +207,13 @@ def admin(method: str, answer: Answer, anonymous: Answer = SIGN_IN) -> Ask:
 POLICY |= {
     "admin:index": [admin("GET", 200, ADMIN_SIGN_IN)],
     "admin:login": [Ask("GET", "302 /admin/", SIGN_IN, 404, 404, by="ana")],
-    "admin:logout": [Ask("POST", "307 /sign-out/", "302 /admin/login/", "302 /admin/", "302 /admin/", by="ana")],
+    "admin:logout": [Ask("POST", "307 /sign-out/", "302 /sign-in/?next=/", "302 /admin/", "302 /admin/", by="ana")],
     "admin:password_change": [admin("GET", "302 /profile/password/", ADMIN_SIGN_IN)],
     "admin:password_change_done": [admin("GET", 200, ADMIN_SIGN_IN)],
     "admin:autocomplete": [admin("GET", 403, ADMIN_SIGN_IN)],
     "admin:jsi18n": [admin("GET", 200, ADMIN_SIGN_IN)],
     "admin:view_on_site": [admin("GET", 404, ADMIN_SIGN_IN)],
     "admin:app_list": [admin("GET", 200, ADMIN_SIGN_IN)],
-    "admin/(?P<url>.*)$": [admin("GET", 404, ADMIN_SIGN_IN)],
 }
 #: The models in Django admin; no row is ever made or deleted there.
 ADMIN_MODELS = (
