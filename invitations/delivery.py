@@ -161,8 +161,9 @@ def _run_prepared(statement: str, parameters: list[object]) -> tuple[Any, ...]:
     mail, and to plan it takes longer than to do what it says."""
     connection.connection.prepare_threshold = 1
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        row: tuple[Any, ...] = cursor.execute(statement, parameters).fetchone()
-        return row
+        row: tuple[Any, ...] | None = cursor.execute(statement, parameters).fetchone()
+    assert row is not None  # it begins with a bare SELECT
+    return row
 
 
 def _send(mail: MailConnection, delivery: Delivery) -> _Result:
