@@ -66,6 +66,8 @@ DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 _connecting = DATABASES["default"].setdefault("OPTIONS", {})
 _connecting.setdefault("connect_timeout", 3)
 _connecting.setdefault("tcp_user_timeout", 15_000)  # milliseconds: a server that vanished says nothing for ever
+# A process that froze within a transaction must not hold an organization's trail, and nobody waits for it for ever.
+_connecting.setdefault("options", "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s")
 DATABASE_ROUTERS = ["audit.registry.NoAuditlogTable"]
 #: Names of the source documents; connections are one a thread, so the two together bound the threads of a process.
 DATABASE_POOL_SIZE = integer("DATABASE_POOL_SIZE", 20, least=1, most=200)
@@ -103,7 +105,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "unacked_restore_throttle": 1,
     "global_keyprefix": CACHES["default"]["KEY_PREFIX"] + ":",
     **_redis_timeouts,
-    "socket_timeout": 10,
+    "socket_timeout": 3,  # seconds that a request may lose to a Redis that froze; a worker asks for a task every second
     "max_retries": 0,  # of who gives a hint: kombu's own are six seconds of a request (a worker's go on for ever)
 }
 CELERY_TIMEZONE = "UTC"

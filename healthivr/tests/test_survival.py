@@ -393,6 +393,36 @@ def test_redis__away__sign_in_works_creating_answers_at_once_and_limits_count_in
     assert wait_until(all_sent(5), PATIENCE)
 
 
+def test_redis__takes_connections_and_never_answers__creating_answers_within_seconds(
+    committed_world: World, installation: Installation, port: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        installation.start(
+            "web",
+            REDIS_URL=f"redis://127.0.0.1:{frozen.getsockname()[1]}",
+            PORT=str(port),
+            BASE_URL=f"http://localhost:{port}",
+            WEB_CONCURRENCY="1",
+        )
+        browser = Browser(port)
+        assert wait_until(lambda: is_up(port), PATIENCE)
+        browser.ask("/sign-in/")
+        browser.ask("/sign-in/", urlencode({"email": "lee@example.org", "password": PASSWORD}).encode())
+        body = json.dumps({"invitation_type": "medical_staff", "email": "guest@example.org"}).encode()
+        began = time.monotonic()
+        status, text = browser.ask("/api/v1/invitations/", body, **{"Content-Type": "application/json"})
+        assert status == 201, text
+        assert time.monotonic() - began < 5
+    assert states() == {"queued": 1}
+
+
+# --- a process that froze --------------------------------------------------------------------------------------------
+def test_database_connection__waits_for_nobody_for_ever_and_lets_nobody_wait(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout'), current_setting('idle_in_transaction_session_timeout')")
+        assert cursor.fetchone() == ("10s", "1min")
+
+
 def is_up(port: int) -> bool:
     """Say whether the server answers."""
     try:
