@@ -5,6 +5,7 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.emails import normalise_email
@@ -43,6 +44,17 @@ class AddressField(forms.CharField):
             raise forms.ValidationError(str(error.message), code=error.code) from None
 
 
+class NewPasswordField(forms.CharField):
+    """A password, judged as the service judges it but for what it shares with its person's name, so that its mistakes
+    stand beside those of other fields."""
+
+    def clean(self, value: Any) -> str:
+        password: str = super().clean(value)
+        if password:
+            validate_password(password)
+        return password
+
+
 def email_field(kind: type[forms.CharField] = AddressField, **kwargs: Any) -> forms.CharField:
     """Return a field for an address."""
     return kind(
@@ -75,7 +87,7 @@ def last_name_field(**kwargs: Any) -> forms.CharField:
 
 def new_password_field(**kwargs: Any) -> forms.CharField:
     """Return a field for a new password, typed once: showing it finds more mistakes than typing it twice."""
-    return forms.CharField(
+    return NewPasswordField(
         label=kwargs.pop("label", _("Password")),
         strip=False,
         error_messages={"required": _("Choose a password.")},

@@ -56,6 +56,13 @@ def test_setup__nothing_filled_in__every_missing_thing_at_once(here: str) -> Non
     assert not User.objects.exists()
 
 
+def test_setup__address_and_password_wrong__both_said_at_once(here: str) -> None:
+    page = read(submit(browser(), here, **{**ANA, "email": "ana", "password": "short"}), 422)
+    assert page.errors["email"] == ["Enter an e-mail address such as name@example.org."]
+    assert "at least 15 characters" in page.errors["password"][0]
+    assert not User.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
