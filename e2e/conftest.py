@@ -1,8 +1,10 @@
 """A real browser on a real server, with a real worker and a real mailbox."""
 
+import faulthandler
 import os
 import re
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -20,6 +22,20 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright keeps an event lo
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what each thread of the server is doing: a page that does not answer says nothing itself."""
+    report = yield
+    if report.when == "call" and report.failed:
+        with tempfile.TemporaryFile("w+") as stacks:
+            faulthandler.dump_traceback(stacks)
+            stacks.seek(0)
+            report.sections.append(("threads", stacks.read()))
+    return report
 
 
 @pytest.fixture(scope="session")
