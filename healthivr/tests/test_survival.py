@@ -412,7 +412,7 @@ def test_redis__takes_connections_and_never_answers__creating_answers_within_sec
         began = time.monotonic()
         status, text = browser.ask("/api/v1/invitations/", body, **{"Content-Type": "application/json"})
         assert status == 201, text
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8
     assert states() == {"queued": 1}
 
 
