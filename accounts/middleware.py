@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseRedirect
@@ -12,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
@@ -21,6 +23,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
     def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseRedirect:
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
+        messages.warning(request, _("You are signed out, and nothing was sent. Sign in, then send it again."))
         page = request.META.get("HTTP_REFERER", "")
         if not url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure()):
             return redirect_to_login(resolve_url("home"))

@@ -16,6 +16,7 @@ from audit import services as audit
 from healthivr.kernel.emails import normalise_email
 from healthivr.kernel.errors import Malformed
 from healthivr.kernel.masking import address_digest, mask_email
+from healthivr.kernel.names import is_invisible
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
 from organizations.roles import INVITATION_TYPES, Capability, OrganizationKind, Role, founds_organization
@@ -165,9 +166,10 @@ def _optional_name(typed: str, *, field: str) -> str:
 
 
 def clean_message(typed: str) -> str:
-    """Return the note as it is stored and mailed: without control characters. Raises Malformed when it is too long."""
+    """Return the note as it is stored and mailed: without control characters, and without those that turn others round.
+    Raises Malformed when it is too long."""
     text = typed.replace("\r\n", "\n").replace("\t", " ")
-    message = "".join(c for c in text if c == "\n" or ord(c) >= 32).strip()
+    message = "".join(c for c in text if c == "\n" or (ord(c) >= 32 and not is_invisible(c))).strip()
     if len(message) > MESSAGE_LENGTH:
         raise Malformed(_("Keep the note under 1,000 characters."), code="message_too_long", field="message")
     return message

@@ -1,4 +1,4 @@
-"""Names of people and organizations: they stand in mails of ours, so they must not carry anything else there."""
+"""Names and notes that people type: they stand in mails of ours, so they must not carry anything else there."""
 
 import re
 import unicodedata
@@ -13,11 +13,16 @@ _JOINERS = "\u200c\u200d"
 _WEB_ADDRESS = re.compile(r"://|www\.", re.IGNORECASE)
 
 
+def is_invisible(character: str) -> bool:
+    """Say whether a character only changes how others are shown, such as turning them round."""
+    return unicodedata.category(character) == "Cf" and character not in _JOINERS
+
+
 def clean_line(typed: str, *, code: str, field: str) -> str:
     """Return a name on one line. Raises Malformed with `code` at `field` for invisible characters, which can turn the
     letters after them round, and for web addresses."""
     name = " ".join("".join(" " if ord(character) < 32 else character for character in typed).split())
-    if any(unicodedata.category(character) == "Cf" and character not in _JOINERS for character in name):
+    if any(map(is_invisible, name)):
         raise Malformed(
             _("This name contains invisible characters. Type it again instead of pasting it."), code=code, field=field
         )

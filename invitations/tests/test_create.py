@@ -303,6 +303,8 @@ def test_create__name_that_mail_programs_would_link__malformed_at_its_field(
         ("  Welcome!\r\nSee you on Monday.\n", "Welcome!\nSee you on Monday."),
         ("a\0b\x07c", "abc"),
         ("one\ttwo", "one two"),
+        ("a\u202eb\u2066c", "abc"),
+        ("\U0001f469\u200d\u2695", "\U0001f469\u200d\u2695"),  # a joiner makes one picture of two
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
         ("{{ invitation_url }} {% now 'Y' %}", "{{ invitation_url }} {% now 'Y' %}"),
         ("x" * 1000, "x" * 1000),

@@ -190,6 +190,8 @@ def test_button_pressed_after_the_session_ended__sign_in_leads_back_to_its_page(
     client = Client(headers={"referer": page})
     response = client.post(f"/o/lee-family-practice/invitations/{world.invitation.pk}/resend/")
     assert response.status_code == 302
+    said = read(client.get(response["Location"])).notices
+    assert said == ["You are signed out, and nothing was sent. Sign in, then send it again."]
     assert submit(browser(), response["Location"], **LEE)["Location"] == target
 
 

@@ -252,3 +252,9 @@ def test_list__posted_to__405(world: World) -> None:
     client = Client()
     client.force_login(world.lee)
     assert client.post(HERE).status_code == 405
+
+
+def test_list__of_somebody_whose_role_does_not_invite__told_whom_to_ask(world: World) -> None:
+    page = read(browser(world.omar).get(HERE))
+    assert "Your role does not invite here. Ask an administrator of your organization" in page.main
+    assert "Invite the people you work with" not in page.main
