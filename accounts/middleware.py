@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils import timezone, translation
@@ -18,9 +18,11 @@ from django.utils.translation import gettext as _
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
     """Leads who pressed a button after their session had ended back to the button's page, not to where it sends: a
-    redirect is always a GET."""
+    redirect is always a GET. A part of a page that asks for itself (htmx) is told 401, and the page says so."""
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseRedirect:
+    def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponse:  # type: ignore[override]
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=401)
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
         messages.warning(request, _("You are signed out, and nothing was sent. Sign in, then send it again."))

@@ -234,14 +234,6 @@
   document.addEventListener("htmx:responseError", (event) => {
     complain([401, 403].includes(event.detail.xhr.status) ? "signedOut" : "refused");
   });
-  /* Signed out meanwhile: the answer is the sign-in page, which must not be put into the middle of this one. */
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    const address = event.detail.xhr.responseURL;
-    if (address && new URL(address).pathname.startsWith("/sign-in")) {
-      event.detail.shouldSwap = false;
-      complain("signedOut");
-    }
-  });
   document.addEventListener("htmx:afterOnLoad", (event) => {
     const box = document.getElementById("connection");
     if (box && event.detail.successful) {
