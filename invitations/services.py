@@ -16,7 +16,7 @@ from audit import services as audit
 from healthivr.kernel.emails import normalise_email
 from healthivr.kernel.errors import Malformed
 from healthivr.kernel.masking import address_digest, mask_email
-from healthivr.kernel.names import is_invisible
+from healthivr.kernel.names import clean_text
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
 from organizations.roles import INVITATION_TYPES, Capability, OrganizationKind, Role, founds_organization
@@ -166,10 +166,8 @@ def _optional_name(typed: str, *, field: str) -> str:
 
 
 def clean_message(typed: str) -> str:
-    """Return the note as it is stored and mailed: without control characters, and without those that turn others round.
-    Raises Malformed when it is too long."""
-    text = typed.replace("\r\n", "\n").replace("\t", " ")
-    message = "".join(c for c in text if c == "\n" or (ord(c) >= 32 and not is_invisible(c))).strip()
+    """Return the note as it is stored and mailed. Raises Malformed when it is too long."""
+    message = clean_text(typed)
     if len(message) > MESSAGE_LENGTH:
         raise Malformed(_("Keep the note under 1,000 characters."), code="message_too_long", field="message")
     return message
@@ -414,6 +412,7 @@ def cancel_invitation(*, actor: Actor, invitation_id: UUID, reason: str = "", at
 
     Raises IllegalTransition when it is closed already.
     """
+    reason = clean_text(reason)
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
         _require_still_open(invitation, Event.CANCEL, at=at)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
 from healthivr.kernel.errors import Conflict, Malformed, NotFound
-from healthivr.kernel.names import clean_line
+from healthivr.kernel.names import clean_line, clean_text
 
 from .actor import Actor
 from .models import Membership, MembershipStatus, Organization, OrganizationSettings
@@ -153,7 +153,7 @@ def end_membership(*, actor: Actor, membership_id: UUID, reason: str, at: dateti
             actor=actor,
             action="membership.ended",
             target=membership,
-            reason=reason,
+            reason=clean_text(reason),
             detail={"user": str(membership.user_id), "role": membership.role},
         )
         others = Membership.objects.active().filter(organization=actor.organization, user=membership.user_id)

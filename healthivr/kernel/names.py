@@ -13,16 +13,28 @@ _JOINERS = "\u200c\u200d"
 _WEB_ADDRESS = re.compile(r"://|www\.", re.IGNORECASE)
 
 
-def is_invisible(character: str) -> bool:
+def _is_invisible(character: str) -> bool:
     """Say whether a character only changes how others are shown, such as turning them round."""
     return unicodedata.category(character) == "Cf" and character not in _JOINERS
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"
+
+
+def clean_text(typed: str) -> str:
+    """Return a note or a reason, which may have lines: without control characters and without invisible ones, which
+    would show a reader, or an auditor, something else than is stored."""
+    lines = typed.replace("\r\n", "\n").replace("\t", " ")
+    kept = (c for c in lines if c == "\n" or not (_is_control(c) or _is_invisible(c)))
+    return "".join(kept).strip()
 
 
 def clean_line(typed: str, *, code: str, field: str) -> str:
     """Return a name on one line. Raises Malformed with `code` at `field` for invisible characters, which can turn the
     letters after them round, and for web addresses."""
-    name = " ".join("".join(" " if ord(character) < 32 else character for character in typed).split())
-    if any(map(is_invisible, name)):
+    name = " ".join("".join(" " if _is_control(character) else character for character in typed).split())
+    if any(map(_is_invisible, name)):
         raise Malformed(
             _("This name contains invisible characters. Type it again instead of pasting it."), code=code, field=field
         )

@@ -3,7 +3,7 @@
 import pytest
 
 from healthivr.kernel.errors import Malformed
-from healthivr.kernel.names import clean_line
+from healthivr.kernel.names import clean_line, clean_text
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,10 @@ from healthivr.kernel.names import clean_line
 )
 def test_name__of_a_person_or_an_organization__stays(name: str) -> None:
     assert clean_line(name, code="name", field="first_name") == name
+
+
+def test_note__keeps_its_lines_and_loses_what_nobody_sees() -> None:
+    assert clean_text(" one\r\ntwo\tthree\0\x7f\x9b\u202efour\u200d ") == "one\ntwo threefour\u200d"
 
 
 def test_name__on_several_lines__is_one() -> None:

@@ -32,7 +32,7 @@ def test_cancel__open__closed_with_who_when_and_why(world: World) -> None:
     used = acts.seats_used(world.practice)
     invitation = acts.invite(lee)
     token, at = acts.token_of(invitation), timezone.now()
-    cancel(lee, invitation, reason="Hired somebody else", at=at)
+    cancel(lee, invitation, reason="Hired \u202esomebody else\x9b ", at=at)
     row = acts.fresh(invitation)
     assert (row.status, row.closed_at, row.closed_by) == ("cancelled", at, world.lee)
     assert row.expires_at == invitation.expires_at  # C3: untouched

@@ -46,7 +46,7 @@ def end(world: World, who: User, *, by: User, at: datetime, actor: Actor | None 
     actor = actor or world.actor(by)
     membership = membership_of(who)
     with tenant(actor.organization):
-        return end_membership(actor=actor, membership_id=membership.pk, reason="left", at=at)
+        return end_membership(actor=actor, membership_id=membership.pk, reason=" le\u202eft", at=at)
 
 
 def administer(world: World, who: User, value: bool, *, by: User, actor: Actor | None = None) -> Membership:
