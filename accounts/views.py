@@ -57,7 +57,7 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
     form = SetUpForm(request.POST if request.method == "POST" else None)
     try:
         services.open_setup_link(secret=secret, at=timezone.now())
-        if request.method == "POST" and form.is_valid():
+        if form.is_valid():
             user = services.set_up_platform(secret=secret, at=timezone.now(), **form.cleaned_data, **origin(request))
             login(request, user, backend=BACKEND)
             messages.success(request, _("You are set up. Now invite the first people."))
@@ -80,7 +80,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return redirect(target or "home")
     form = SignInForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         count_attempt(request, "sign_in_address")
         count_attempt(request, "sign_in_account", key=form.cleaned_data["email"].strip().lower())
         try:
@@ -117,7 +117,7 @@ def sign_out(request: PersonalRequest) -> HttpResponse:
 def password_reset(request: HttpRequest) -> HttpResponse:
     """Ask for a reset link. The answer is the same for every address."""
     form = PasswordResetForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         count_attempt(request, "password_reset_address")
         count_attempt(request, "password_reset_account", key=form.cleaned_data["email"].strip().lower())
         services.request_password_reset(at=timezone.now(), **form.cleaned_data, **origin(request))
@@ -141,7 +141,7 @@ def new_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     form = NewPasswordForm(request.POST if request.method == "POST" else None)
     try:
         user = services.open_reset_link(uid=uid, token=token)
-        if request.method == "POST" and form.is_valid():
+        if form.is_valid():
             services.reset_password(uid=uid, token=token, **form.cleaned_data, **origin(request))
             return redirect("accounts:password_reset_done")
     except LinkClosed:
@@ -169,7 +169,7 @@ def profile(request: PersonalRequest) -> HttpResponse:
         request.POST if request.method == "POST" else None,
         initial={field: getattr(user, field) for field in ("first_name", "last_name", "time_zone", "language")},
     )
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         try:
             services.update_profile(user=user, **form.cleaned_data, **origin(request))
         except DomainError as error:
@@ -186,7 +186,7 @@ def profile(request: PersonalRequest) -> HttpResponse:
 def change_password(request: PersonalRequest) -> HttpResponse:
     """One's own password. Every other session ends."""
     form = ChangePasswordForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         count_attempt(request, "sign_in_account", key=request.user.email)
         try:
             services.change_password(

@@ -103,7 +103,7 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
     request.actor.require(Capability.MANAGE_PEOPLE)
     membership = selectors.person(actor=request.actor, membership_id=membership_id)
     form = EndMembershipForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         try:
             services.end_membership(
                 actor=request.actor, membership_id=membership_id, at=timezone.now(), **form.cleaned_data
@@ -138,7 +138,7 @@ def settings(request: TenantRequest, organization: str) -> HttpResponse:
         kind=actor.organization.kind,
         initial={"organization_name": actor.organization.name, "staff_may_invite": now.staff_may_invite},
     )
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         try:
             services.update_organization(
                 actor=actor,

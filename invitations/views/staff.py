@@ -174,7 +174,7 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
     roles = invitable_types(actor=actor)
     form = NewInvitationForm(request.POST if request.method == "POST" else None, roles=roles)
     existing = ""
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         try:
             invitation = services.create_invitation(actor=actor, at=timezone.now(), **form.cleaned_data)
         except DomainError as error:
@@ -225,7 +225,7 @@ def cancel(request: TenantRequest, organization: str, invitation_id: UUID) -> Ht
     """Ask, then cancel an invitation."""
     invitation = selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id)
     form = CancelForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         try:
             services.cancel_invitation(
                 actor=request.actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
@@ -258,7 +258,7 @@ def edit(request: TenantRequest, organization: str, invitation_id: UUID) -> Http
             for field in ("invitation_type", "first_name", "last_name", "language", "message")
         },
     )
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         try:
             changed = services.update_invitation(
                 actor=actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
@@ -282,7 +282,7 @@ def correct_address(request: TenantRequest, organization: str, invitation_id: UU
     """Cancel an invitation and send it to another address."""
     invitation = selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id)
     form = CorrectAddressForm(request.POST if request.method == "POST" else None, initial={"email": invitation.email})
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         try:
             new = services.correct_address(
                 actor=request.actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
