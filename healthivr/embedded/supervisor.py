@@ -130,6 +130,8 @@ class Supervisor:
             self._show_output(TICK)
         self._show_output(0)
         for child in self.children:
+            if child.process is not None and child.process.poll() is None:
+                self.say(child.name, f"has not ended after {PATIENCE:.0f} s and is killed")
             child.kill()
         self.selector.close()
 
