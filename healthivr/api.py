@@ -22,7 +22,7 @@ from healthivr.kernel.errors import (
     NotFound,
     NotPermitted,
     NotSignedIn,
-    TooManyRequests,
+    domain_error,
 )
 from healthivr.views import http_status, problem_body
 
@@ -111,7 +111,7 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
     if domain.field and "errors" not in body:
         reasons = [str(reason) for reason in domain.extra.get("reasons", [])]
         body["errors"] = {domain.field: reasons or [str(domain.message)]}
-    headers = {"Retry-After": str(domain.retry_after)} if isinstance(domain, TooManyRequests) else {}
+    headers = {"Retry-After": str(domain.retry_after)} if domain.retry_after else {}
     if isinstance(domain, NotSignedIn):
         headers["WWW-Authenticate"] = "Session"
     response = Response(body, status=status, headers=headers)
@@ -124,8 +124,8 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
 
 def _as_domain_error(error: Exception) -> DomainError | None:
     """Say in the domain's words what DRF and Django say in theirs."""
-    if isinstance(error, DomainError):
-        return error
+    if known := domain_error(error):
+        return known
     if isinstance(error, exceptions.ValidationError):
         return Malformed(code="malformed_field", errors=_messages(error.detail))
     if isinstance(error, exceptions.ParseError):

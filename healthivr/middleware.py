@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, is_valid_path, resolve
 from django.utils.cache import patch_cache_control
 
-from healthivr.kernel.errors import DomainError
+from healthivr.kernel.errors import domain_error
 from healthivr.kernel.limits import client_address
 from healthivr.views import error_page
 
@@ -131,6 +131,5 @@ class DomainErrorMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, DomainError):
-            return None
-        return error_page(request, error=exception)
+        error = domain_error(exception)
+        return error_page(request, error=error) if error else None

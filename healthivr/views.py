@@ -1,5 +1,6 @@
 """Pages that belong to no app: errors, and the first page after sign-in."""
 
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.template.loader import select_template
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import (
+    Busy,
     Conflict,
     DomainError,
     LinkClosed,
@@ -20,6 +22,7 @@ from healthivr.kernel.errors import (
     NotSignedIn,
     Refused,
     TooManyRequests,
+    domain_error,
 )
 
 #: The one table from domain errors to HTTP. A subclass has the status of its nearest ancestor here.
@@ -32,6 +35,7 @@ HTTP_STATUS: dict[type[DomainError], HTTPStatus] = {
     LinkClosed: HTTPStatus.GONE,
     Refused: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    Busy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -85,7 +89,7 @@ def error_page(request: HttpRequest, status: int = 0, error: DomainError | None 
         template = select_template([f"{status}.html", "layout/error.html"])
         context = {"status": int(status), "error": error, "request_id": getattr(request, "request_id", "")}
         response = HttpResponse(template.render(context, request), status=status)
-    if isinstance(error, TooManyRequests):
+    if error and error.retry_after:
         response["Retry-After"] = str(error.retry_after)
     return response
 
@@ -111,7 +115,12 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 @login_not_required
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500: without context or database, for either may be what failed. Says the id and nothing else."""
+    """500: without context or database, for either may be what failed. Says the id and nothing else. A COMMIT that
+    waited too long for a lock ends here too, because it runs outside of views; it is answered as they answer it."""
+    failure = sys.exception()
+    busy = domain_error(failure) if isinstance(failure, Exception) else None
+    if busy:
+        return error_page(request, error=busy)
     request_id = getattr(request, "request_id", "")
     if _is_api(request):
         return error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import psycopg
+from django.db import OperationalError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +19,8 @@ class DomainError(Exception):
 
     code = "refused"
     message: Text = _("This is not possible.")
+    #: After how many seconds trying again may help; 0 when time alone changes nothing.
+    retry_after = 0
 
     def __init__(self, message: Text = "", *, code: str = "", field: str = "", **extra: Any) -> None:
         self.message = message or self.message
@@ -85,3 +89,18 @@ class TooManyRequests(DomainError):
         self.retry_after = retry_after
         self.limit = limit
         self.window = window
+
+
+class Busy(DomainError):
+    """Another request holds what this one must change, for longer than we let a person wait (`lock_timeout`)."""
+
+    code = "busy"
+    message = _("Somebody else is changing the same thing. Nothing was saved; try again in a moment.")
+    retry_after = 5
+
+
+def domain_error(error: Exception) -> DomainError | None:
+    """Return the domain error that an exception is or stands for, None when it is a failure of ours."""
+    if isinstance(error, OperationalError) and isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+        return Busy()
+    return error if isinstance(error, DomainError) else None

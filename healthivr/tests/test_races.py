@@ -8,9 +8,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -20,7 +22,9 @@ from audit.models import AuditEvent
 from audit.verification import verify_chain
 from healthivr.embedded.mail_sink import MailSink
 from healthivr.kernel.errors import DomainError
+from healthivr.testing.database import superuser
 from healthivr.testing.factories import PASSWORD, InvitationFactory, password_hash
+from healthivr.testing.races import race
 from healthivr.testing.world import World
 from healthivr.views import http_status
 from invitations import acceptance, delivery, tasks
@@ -293,6 +297,44 @@ def test_create__twenty_at_once_to_one_address_in_many_spellings__one_row_that_t
         assert UserInvitation.objects.filter(email="nora@example.org").count() == 1
         assert Delivery.objects.filter(invitation=created).count() == 1
     assert seats_used(committed_world.practice) == used + 1
+
+
+# --- a lock that nobody lets go --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("/o/{}/invitations/new/", "application/x-www-form-urlencoded"), ("/api/v1/invitations/", "application/json")],
+)
+@pytest.mark.parametrize(  # the seats are met in the view, the trail's head just before COMMIT
+    "hold",
+    [
+        "UPDATE organizations_organizationsettings SET seats_used = seats_used WHERE organization_id = %s",
+        "INSERT INTO audit_head VALUES (%s, 0, repeat('0', 64))"
+        " ON CONFLICT (organization_id) DO UPDATE SET sequence = audit_head.sequence",
+    ],
+)
+def test_create__while_another_holds_a_row_for_too_long__says_busy_and_saves_nothing(
+    committed_world: World, sign_in: SignIn, path: str, content_type: str, hold: str
+) -> None:
+    client = sign_in(committed_world.lee)
+    client.raise_request_exception = False
+    typed = {"invitation_type": "medical_staff", "email": "n@example.org"}
+    body = json.dumps(typed) if content_type.endswith("json") else urlencode(typed)
+
+    def create() -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        return client.post(path.format(committed_world.practice.slug), body, content_type)
+
+    with superuser() as rival, rival.transaction(force_rollback=True):
+        rival.execute(hold, [committed_world.practice.pk])
+        [answer] = race(create)
+    with platform("test"):
+        assert not UserInvitation.objects.filter(email="n@example.org").exists()
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "Nothing was saved" in answer.content.decode()
+    if content_type.endswith("json"):
+        assert answer.json()["code"] == "busy"
 
 
 # --- background work beside itself -----------------------------------------------------------------------------------

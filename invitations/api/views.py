@@ -46,6 +46,7 @@ STAFF = problems(
     e403="not_permitted, role_not_allowed, not_your_invitation, no_membership, csrf_failed",
     e404="not_found",
     e429="too_many_requests",
+    e503="busy",
 )
 LINK = problems(
     e400="malformed_field, malformed_body",
@@ -53,6 +54,7 @@ LINK = problems(
     e404="invitation_not_found",
     e410="invitation_expired, invitation_cancelled, invitation_declined, invitation_accepted, link_replaced",
     e429="too_many_requests",
+    e503="busy",
 )
 
 

@@ -35,17 +35,22 @@ def preview(request: TenantRequest, organization: str) -> HttpResponse:
     if not roles:
         raise RoleNotAllowed
     typed = NewInvitationForm(request.POST, roles=roles).typed()
-    invitation = _unsaved(actor, typed, roles)
+    role = Role(typed["invitation_type"]) if typed.get("invitation_type") else None
+    invitation = _unsaved(actor, typed, role or roles[0])
     mail = write_invitation(invitation, url=settings.BASE_URL + NO_LINK)
     if not request.htmx:  # type: ignore[attr-defined]
         return mail_frame(mail.html)
-    context = {"mail": mail, "to": request.POST.get("email", ""), "sender": settings.DEFAULT_FROM_EMAIL}
+    context = {
+        "mail": mail,
+        "to": request.POST.get("email", ""),
+        "sender": settings.DEFAULT_FROM_EMAIL,
+        "assumed_role": None if role else roles[0],
+    }
     return render(request, "invitations/_preview.html", context)
 
 
-def _unsaved(actor: Actor, typed: dict[str, Any], roles: list[Role]) -> UserInvitation:
+def _unsaved(actor: Actor, typed: dict[str, Any], role: Role) -> UserInvitation:
     """Return the invitation that the form describes so far; nothing is stored."""
-    role = Role(typed["invitation_type"]) if typed.get("invitation_type") else roles[0]
     usual = SHORT_LIFE_HOURS if role in SHORT_LIVED else 24 * settings.INVITATION_TOKEN_EXPIRE_DAYS
     return UserInvitation(
         organization=actor.organization,

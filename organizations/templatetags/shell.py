@@ -48,6 +48,7 @@ class Shell:
     navigation: list[dict[str, Any]]
     environment: str
     role: str
+    #: Whether to say so beside the role; the role Administrator says it itself.
     is_administrator: bool
 
 
@@ -63,7 +64,7 @@ def shell(context: Context) -> Shell:
         navigation=_navigation(request, actor) if actor else [],
         environment="" if settings.PRODUCTION else _environment_name(),
         role=", ".join(str(role.label) for role in Role if role in actor.roles) if actor else "",
-        is_administrator=bool(actor and actor.is_org_admin),
+        is_administrator=bool(actor and actor.is_org_admin and Role.ADMIN not in actor.roles),
     )
 
 

@@ -272,6 +272,15 @@ def test_preview__unfinished_or_junk__still_a_mail(world: World, typed: dict[str
         assert "{{ 7|add:7 }}" in parse(response.content.decode()).text
 
 
+@pytest.mark.parametrize(("chosen", "is_said"), [("", True), ("medical_staff", False)])
+def test_preview__until_a_role_is_chosen__says_which_one_it_shows(world: World, chosen: str, is_said: bool) -> None:
+    client = Client()
+    client.force_login(world.lee)
+    typed = {**NORA, "invitation_type": chosen}
+    part = parse(client.post(f"{HERE}preview/", typed, headers={"HX-Request": "true"}).content.decode())
+    assert ("until you choose one" in part.text) is is_said
+
+
 def test_preview__who_may_not_invite__403_and_404(world: World) -> None:
     with platform("test"):
         InvitationFactory(organization=world.practice)
