@@ -128,3 +128,14 @@ def test_overview__who_may_not__404_outside_and_sign_in_for_nobody(world: World)
     read(browser(world.stone).get(HERE), 404)
     read(browser(world.lee).get("/o/no-such-place/"), 404)
     assert browser().get(HERE)["Location"] == f"/sign-in/?next={HERE}"
+
+
+def test_menu__of_somebody__says_their_roles_and_once_that_they_administer(world: World) -> None:
+    for person, organization, words in (
+        (world.lee, world.practice.slug, "Doctor, administrator"),
+        (world.mia, world.practice.slug, "Medical staff"),
+        (world.ana, world.platform.slug, "Administrator"),
+    ):
+        page = read(browser(person).get(f"/o/{organization}/"))
+        [head] = page.tree.with_class("menu-head")
+        assert head.with_class("small-text")[-1].text == words
