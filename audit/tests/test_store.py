@@ -111,6 +111,7 @@ def test_application__changes_the_trail__refused_on_the_parent_and_on_each_parti
         "SET session_replication_role = replica",
         "SET ROLE healthivr_owner",
         "SELECT audit_make_partition(2099)",
+        "CREATE TEMPORARY TABLE jsonb ()",
     ],
 )
 def test_application__goes_around_the_trail__refused(recorded: World, statement: str) -> None:
@@ -223,15 +224,44 @@ def test_append__an_event_that_makes_no_sense__refused(world: World, changes: di
         assert AuditHead.objects.get().sequence == 1
 
 
+@pytest.mark.seed("S3.14")
 @pytest.mark.django_db
-def test_append__runs_as_the_owner__with_a_pinned_search_path() -> None:
-    for name in ("audit_append", "audit_make_partition"):
-        ((is_definer, config, owner),) = query(
-            "SELECT prosecdef, proconfig::text, pg_get_userbyid(proowner) FROM pg_proc WHERE proname = %s", [name]
-        )
-        assert is_definer
-        assert "search_path=pg_catalog, public" in config
-        assert owner == "healthivr_owner"
+def test_functions_of_the_owner__every_one__look_for_names_in_our_schemas_before_temporary_ones() -> None:
+    rows = query(
+        "SELECT oid::regprocedure::text, proconfig::text, pg_get_userbyid(proowner) FROM pg_proc"
+        " WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+    )
+    assert {"audit_append(text[])", "audit_make_partition(integer)"} <= {name for name, _config, _owner in rows}
+    for name, config, owner in rows:
+        assert config == '{"search_path=pg_catalog, public, pg_temp"}', name
+        assert owner == "healthivr_owner", name
+
+
+#: A temporary type of the name of one that `audit_append` uses, whose CHECK rewrites the trail when the owner runs it.
+IMPOSTOR = """
+CREATE FUNCTION pg_temp.rewrite(pg_catalog.text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_user = 'healthivr_owner' THEN RAISE EXCEPTION 'ran as the owner'; END IF;
+    RETURN true;
+END $$;
+CREATE DOMAIN pg_temp.jsonb AS pg_catalog.jsonb CHECK (pg_temp.rewrite(VALUE::pg_catalog.text))
+"""
+
+
+@pytest.mark.seed("S3.14")
+def test_append__beside_a_temporary_type_of_a_known_name__runs_nothing_of_it(recorded: World) -> None:
+    name = connection.settings_dict["NAME"]
+    with as_owner():
+        execute(f"GRANT TEMPORARY ON DATABASE {name} TO healthivr")
+    try:
+        with tenant(recorded.practice):
+            execute(IMPOSTOR)
+            append(facts(recorded.practice.pk, action="third"))
+    finally:
+        connection.close()
+        with as_owner():
+            execute(f"REVOKE TEMPORARY ON DATABASE {name} FROM healthivr")
+    assert actions(recorded) == ["first", "second", "third"]
 
 
 # --- partitions and form ---------------------------------------------------------------------------------------------
