@@ -31,6 +31,21 @@ database = psycopg.connect(os.environ["DATABASE_SUPERUSER_URL"])
 print(database.execute("SELECT count(*) FROM rows").fetchone()[0])
 print(redis.Redis.from_url(os.environ["REDIS_URL"]).llen("rows"))
 """
+#: What the product's rows meet in ordinary operation, sent as Django sends it: the values within the statement.
+REFUSED_ROWS = """
+import os, psycopg
+database = psycopg.connect(
+    os.environ["DATABASE_SUPERUSER_URL"], autocommit=True, cursor_factory=psycopg.ClientCursor
+)
+database.execute("CREATE TABLE guests (email text UNIQUE, name text NOT NULL CHECK (length(name) < 20))")
+for email, name in (
+    ("canary@example.org", "canary"), ("canary@example.org", "canary"), ("x", None), ("y", "canary" * 9)
+):
+    try:
+        database.execute("INSERT INTO guests VALUES (%s, %s)", [email, name])
+    except psycopg.IntegrityError as error:
+        print(type(error).__name__)
+"""
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 SHOW = "import os; print(os.environ['{}'])"
 
@@ -138,6 +153,19 @@ def test_servers__second_command__uses_those_of_the_first_which_waits_for_it(wit
 
     assert second.finish()[0] == 0
     assert first.finish()[::2] == (0, "Waiting for other commands that use these servers\n")
+
+
+@pytest.mark.seed("S0.37")
+def test_postgresql__row_that_a_constraint_refuses__names_the_constraint_and_no_value_in_its_log(
+    with_servers: WithServers, state: Path
+) -> None:
+    refused = "UniqueViolation\nNotNullViolation\nCheckViolation\n"
+    assert with_servers(REFUSED_ROWS).finish() == (0, refused, "")
+    written = (state / "postgres.log").read_text()
+    assert 'violates unique constraint "guests_email_key"' in written
+    assert 'violates check constraint "guests_name_check"' in written
+    assert "canary" not in written
+    assert "INSERT" not in written
 
 
 def test_servers__awkward_state_folder__works(with_servers: WithServers, tmp_path: Path) -> None:
