@@ -227,11 +227,14 @@ def _join(
     """Make the invitee a member. Seat-neutral: the invitation's seat becomes the member's."""
     upline_id = invitation.upline_id if invitation.upline_id != actor.user_id else None
     if home.pk != invitation.organization_id and not is_founder:
-        # A doctor who brings a practice they run keeps their membership there, with the seller as upline.
-        existing = Membership.objects.filter(
-            organization=home, user=actor.user, role=role, status=MembershipStatus.ACTIVE
+        # A doctor who brings a practice they run keeps their membership there, and the seller whom they came by first.
+        existing = (
+            Membership.objects.select_for_update(no_key=True)
+            .filter(organization=home, user=actor.user, role=role, status=MembershipStatus.ACTIVE)
+            .first()
         )
-        if existing.update(upline_id=upline_id):
+        if existing:
+            _fill_upline(actor, existing, upline_id)
             return
     add_membership(
         actor=actor,
@@ -242,6 +245,21 @@ def _join(
         upline_id=upline_id,
         invited_by_id=invitation.invited_by_id,
         at=at,
+    )
+
+
+def _fill_upline(actor: Actor, membership: Membership, upline_id: UUID | None) -> None:
+    """Name the sponsor of a membership that has none, in its own organization's trail. One that stands is never replaced
+    here: re-parenting is a platform administrator's (domain.md 3)."""
+    if upline_id is None or membership.upline_id is not None:
+        return
+    membership.upline_id = upline_id
+    membership.save(update_fields=["upline"])
+    audit.record(
+        actor=actor,
+        action="membership.upline_changed",
+        target=membership,
+        changes={"upline": ["", str(upline_id)]},
     )
 
 

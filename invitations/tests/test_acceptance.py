@@ -280,6 +280,27 @@ def test_accept__doctor_with_an_own_practice__brings_it_and_keeps_the_membership
     assert Organization.objects.count() == organizations
     (membership,) = acts.memberships(world.stone)
     assert (membership.upline, membership.is_org_admin) == (sales.user, True)
+    event = acts.trail(world.strange_practice)[-1]
+    assert (event.action, event.target_id, event.actor_id) == (
+        "membership.upline_changed",
+        str(membership.pk),
+        world.stone.pk,
+    )
+    assert event.changes == {"upline": ["", str(membership.upline_id)]}
+    assert acts.actions(sales.organization) == ["invitation.created", "invitation.accepted"]
+
+
+def test_accept__practice_that_another_seller_brought__keeps_its_upline(world: World) -> None:
+    first, first_seller = invited_stone(world)
+    acts.accept(first, user=world.stone, practice_id=world.strange_practice.pk)
+    second, second_seller = invited_stone(world)
+    before = acts.actions(world.strange_practice)
+    acts.accept(second, user=world.stone, practice_id=world.strange_practice.pk)
+    (membership,) = acts.memberships(world.stone)
+    assert membership.upline == first_seller.user != second_seller.user
+    assert acts.actions(world.strange_practice) == before
+    assert acts.actions(second_seller.organization) == ["invitation.created", "invitation.accepted"]
+    assert acts.fresh(second).status == "accepted"
 
 
 def test_accept__administrator_of_a_practice_who_is_no_doctor_there__becomes_one(world: World) -> None:
