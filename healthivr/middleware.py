@@ -32,12 +32,12 @@ class RequestContextMiddleware:
         start = time.monotonic()
         request.request_id = str(uuid4())  # type: ignore[attr-defined]
         request.client_address = client_address(request)  # type: ignore[attr-defined]
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
-        response = self.get_response(request)
-        response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
-        self._add_headers(request, response)
-        self._write_line(request, response, start)
+        # Bound for this request alone: what the server logs between two requests of a thread belongs to neither.
+        with structlog.contextvars.bound_contextvars(request_id=request.request_id):  # type: ignore[attr-defined]
+            response = self.get_response(request)
+            response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+            self._add_headers(request, response)
+            self._write_line(request, response, start)
         return response
 
     def _add_headers(self, request: HttpRequest, response: HttpResponseBase) -> None:

@@ -205,7 +205,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 PASSWORD_RESET_TIMEOUT = 3600  # seconds: a link lives one hour
 
-SESSION_ENGINE = "django.contrib.sessions.backends.db"  # sign-in must work while Redis is down
+SESSION_ENGINE = "accounts.sessions"  # in PostgreSQL: sign-in must work while Redis is down
 SESSION_COOKIE_AGE = 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

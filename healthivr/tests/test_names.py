@@ -35,7 +35,7 @@ def test_name__on_several_lines__is_one() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["https://evil.example", "Nora http://x", "WWW.evil.example"],
+    ["https://evil.example", "Nora http://x", "WWW.evil.example", "evil.example/login", "ｗｗｗ.evil.example"],
 )
 def test_name__that_a_mail_program_makes_a_link_of__refused(name: str) -> None:
     with pytest.raises(Malformed) as refusal:
@@ -49,3 +49,9 @@ def test_name__with_an_invisible_character__refused(character: str) -> None:
     with pytest.raises(Malformed) as refusal:
         clean_line(f"Nora{character}Quist", code="organization_name", field="organization_name")
     assert "invisible" in str(refusal.value.message)
+
+
+@pytest.mark.parametrize("name", ["\u200c", "\u3164\u3164", "\u2800", "\u034f", "\ufe0f", "\u115f", "-", "..."])
+def test_name__of_which_nothing_can_be_read__refused(name: str) -> None:
+    with pytest.raises(Malformed, match="name"):
+        clean_line(name, code="name", field="first_name")

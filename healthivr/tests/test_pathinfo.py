@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from accounts.models import User
@@ -153,3 +154,10 @@ def test_body__that_parsers_disagree_about__400_as_a_problem(world: World, sign_
 def test_form__with_nul__refused_as_a_mistake_and_never_500(world: World) -> None:
     for url, field in (("/sign-in/", "email"), ("/password-reset/", "email")):
         assert Client().post(url, {field: "a\0b@example.org", "password": "x"}).status_code in (400, 422)
+
+
+@pytest.mark.parametrize("key", [r'"\000aaaaaaaaaaaa"', "x", "Ä" * 32, "a" * 5000])
+@pytest.mark.parametrize("address", ["/sign-in/", "/", "/i/abc/", f"{API}/", "/api/v1/schema/"])
+def test_session_cookie__that_cannot_be_ours__is_none(db: None, key: str, address: str) -> None:
+    response = Client().get(address, headers={"cookie": f"{settings.SESSION_COOKIE_NAME}={key}"})
+    assert response.status_code < 500

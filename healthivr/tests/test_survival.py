@@ -416,6 +416,19 @@ def test_redis__takes_connections_and_never_answers__creating_answers_within_sec
     assert states() == {"queued": 1}
 
 
+# --- a request that Django cannot read ------------------------------------------------------------------------------
+@pytest.mark.parametrize("charset", ["rot13", "undefined", "utf-16"])
+def test_request__told_a_charset_that_is_not_ours__read_as_utf_8(
+    committed_world: World, installation: Installation, port: int, charset: str
+) -> None:
+    web = installation.start("web", PORT=str(port), BASE_URL=f"http://localhost:{port}", WEB_CONCURRENCY="1")
+    assert wait_until(lambda: is_up(port), PATIENCE)
+    kind = f"application/json; charset={charset}"
+    status, text = Browser(port).ask("/api/v1/invitations/?email=nora.quist", **{"Content-Type": kind})
+    assert (status, json.loads(text)["code"]) == (401, "sign_in_required")
+    assert "nora.quist" not in web.log.read_text()
+
+
 # --- a process that froze --------------------------------------------------------------------------------------------
 def test_database_connection__waits_for_nobody_for_ever_and_lets_nobody_wait(db: None) -> None:
     with connection.cursor() as cursor:

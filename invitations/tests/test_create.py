@@ -345,6 +345,10 @@ def test_create__language__one_of_ours(world: World) -> None:
         "Nora <nora@example.org>",
         "nora@example.org, other@example.org",
         f"{'x' * 243}@example.org",
+        "root@localhost",
+        "nora@[192.0.2.1]",
+        '"nora"@example.org',
+        f"{'n' * 65}@example.org",
     ],
 )
 def test_create__malformed_address__says_so_at_its_field(world: World, typed: str) -> None:
