@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from django.conf import settings as django_settings
 from django.db import IntegrityError
 from django.test import Client
 
+from accounts.links import reset_link_path
 from accounts.models import User
 from audit.models import AuditEvent
 from healthivr.embedded.mail_sink import MailSink
@@ -82,10 +84,24 @@ SECRET_ADDRESSES = [
     f"%2fsetup%2f{TOKEN}%2f",
     f"/I/{TOKEN}/",
 ]
+#: None of ours, but what becomes of one: a slash too many, a link cut or glued together in the wrong place.
+ODD_ADDRESSES = [
+    f"/i//{TOKEN}/",
+    f"/{TOKEN}/",
+    f"/{TOKEN}",
+    f"/o/x/{TOKEN}",
+    f"/api/v1/invitations/{TOKEN}/validate/",
+    f"/validate//{TOKEN}",
+    f"/i/start/{TOKEN}/",
+    f"/{TOKEN}-",
+    f"/invitations?token={TOKEN}&next=/",
+    f"/sign-in/?next=%2F{TOKEN}%2F",
+    f"//i%252F{TOKEN}",
+]
 
 
 @pytest.mark.seed("S0.37")
-@pytest.mark.parametrize("address", SECRET_ADDRESSES)
+@pytest.mark.parametrize("address", [*SECRET_ADDRESSES, *ODD_ADDRESSES])
 @pytest.mark.parametrize("logger", ["django.request", "gunicorn.error", "celery.worker", "healthivr", "urllib3"])
 def test_token__in_any_address_of_ours_and_any_logger__masked(lines: Lines, logger: str, address: str) -> None:
     logging.getLogger(logger).warning("Gone: %s and then %s", address, address, extra={"path": address})
@@ -102,6 +118,32 @@ def test_token__whatever_it_begins_with__masked() -> None:
     for beginning in ("sent", "done", "SENT", "start"):
         token = beginning + TOKEN[len(beginning) :]
         assert token not in mask_secrets(f"/i/{token}/ /setup/{token}/")
+
+
+@pytest.mark.seed("S0.37")
+@pytest.mark.parametrize("address", ODD_ADDRESSES)
+def test_token__in_an_address_that_is_none_of_ours__is_not_in_the_line_about_it(
+    world: World, client: Client, lines: Lines, address: str
+) -> None:
+    assert client.get(address).status_code in (200, 302, 401, 404)
+    assert TOKEN not in lines.text
+    assert lines.all()
+
+
+def test_secrets__of_setup_and_reset__masked_wherever_they_stand(world: World) -> None:
+    setup = secrets.token_urlsafe(32)
+    reset = reset_link_path(world.lee).strip("/").rpartition("/")[2]
+    for secret in (setup, reset):
+        for text in (f"/{secret}/", f"/x/{secret}", f"/password-reset/{secret}", f"?a={secret}&b", f"%2F{secret}%2F"):
+            assert secret not in mask_secrets(text), text
+
+
+@pytest.mark.parametrize("before", ["\n", "\\", "\\\n", "é", "\x01", '"', "\t\n", "2F"])
+def test_token__after_a_character_that_json_escapes__masked_and_the_line_is_json(lines: Lines, before: str) -> None:
+    logging.getLogger("x").warning(f"{before}{TOKEN}{before}")
+    (line,) = lines.all()
+    assert line["event"].strip() != ""
+    assert TOKEN not in line["event"]
 
 
 def test_token__in_a_tracebacks_message__gone(lines: Lines) -> None:
@@ -270,8 +312,8 @@ def test_create_send_accept__the_invitation_can_be_followed_and_nobody_recognise
     assert followed.count("email_sent") == 2  # the invitation, and the word to the inviter
     assert "invitation.sent" in followed
     everything = lines.text + worker_log()
-    secrets = {token, PASSWORD, "canary", "@example.org", "Jun", *CANARIES.values()}
-    assert [secret for secret in secrets if secret in everything] == []
+    private = {token, PASSWORD, "canary", "@example.org", "Jun", *CANARIES.values()}
+    assert [value for value in private if value in everything] == []
 
 
 # --- gunicorn --------------------------------------------------------------------------------------------------------
@@ -311,6 +353,8 @@ def test_gunicorn__every_line__is_json_and_holds_no_token(committed_world: World
         assert status_of(f"{base}{API}validate/{another}") == 404
         assert status_of(f"{base}/i/{token}/?next=/i/{token}/") == 200
         assert status_of(f"{base}/setup/{token}/") == 404
+        assert status_of(f"{base}/i//{token}/") == 404
+        assert status_of(f"{base}{API}{token}/validate/") == 404
         assert status_of(f"{base}{API}accept/{token}", "PUT") == 405
     finally:
         web.terminate()
