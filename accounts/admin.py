@@ -1,15 +1,15 @@
-"""People in Django admin: names may be corrected here, nothing else. Nobody ever sees or sets a password."""
+"""People in Django admin, to look at: a name is its owner's to change, and the profile page cleans it. Nobody ever sees
+or sets a password."""
 
 from django.contrib import admin
 
-from audit.admin import AuditedAdmin, ReadOnlyAdmin
+from audit.admin import ReadOnlyAdmin
 
 from .models import AccountMail, SetupLink, User
 
 
 @admin.register(User)
-class UserAdmin(AuditedAdmin):
-    editable = ("first_name", "last_name")
+class UserAdmin(ReadOnlyAdmin):
     exclude = ("password",)
     list_display = ("email", "first_name", "last_name", "is_active", "last_login", "created_at")
     search_fields = ("email", "first_name", "last_name")

@@ -1,4 +1,5 @@
-"""Organizations in Django admin. Names may be corrected here; members, seats and states have services of their own."""
+"""Organizations in Django admin, read-only where the domain owns the change: a name stands in mails and is cleaned by the
+settings page, which platform administrators may open too. Only what a plan allows is set here."""
 
 from django import forms
 from django.contrib import admin
@@ -10,8 +11,7 @@ from .models import Membership, Organization, OrganizationSettings
 
 
 @admin.register(Organization)
-class OrganizationAdmin(AuditedAdmin):
-    editable = ("name",)
+class OrganizationAdmin(ReadOnlyAdmin):
     list_display = ("name", "slug", "kind", "state", "parent", "created_at")
     list_filter = ("kind", "state")
     search_fields = ("name", "slug")

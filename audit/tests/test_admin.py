@@ -20,7 +20,7 @@ from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory
 from invitations.states import Event
 from invitations.tokens import derive_token
-from organizations.models import Membership, Organization
+from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import Role
 from organizations.tenancy import platform
 from patients.models import Patient
@@ -28,8 +28,6 @@ from patients.models import Patient
 SignIn = Callable[[User], Client]
 #: What platform staff may correct here; all else belongs to services.
 EDITABLE = {
-    "accounts.User": {"first_name", "last_name"},
-    "organizations.Organization": {"name"},
     "organizations.OrganizationSettings": {"seat_limit", "staff_may_invite"},
 }
 
@@ -92,12 +90,24 @@ def test_site__administrator_no_longer__out_with_the_next_request(world: World, 
 
 
 def test_site__write_by_a_member_of_a_practice__refused_and_nothing_changed(world: World, sign_in: SignIn) -> None:
-    url = f"/admin/organizations/organization/{world.practice.pk}/change/"
-    assert sign_in(world.lee).post(url, {"name": "Mine"}, follow=True).status_code == 404
-    assert Client().post(url, {"name": "Mine"}).status_code == 302
-    assert Organization.objects.get(pk=world.practice.pk).name == "Lee Family Practice"
-    assert sign_in(world.ana).post(url, {"name": "Renamed"}).status_code == 302
-    assert Organization.objects.get(pk=world.practice.pk).name == "Renamed"
+    url, seats = settings_of_practice(world)
+    assert sign_in(world.lee).post(url, {"seat_limit": "50"}, follow=True).status_code == 404
+    assert Client().post(url, {"seat_limit": "50"}).status_code == 302
+    assert seats() == 25
+    assert sign_in(world.ana).post(url, {"seat_limit": "50"}).status_code == 302
+    assert seats() == 50
+
+
+def settings_of_practice(world: World) -> tuple[str, Callable[[], int]]:
+    """Return the address at which the practice's settings are changed, and what says its seats."""
+    with platform("test"):
+        settings = OrganizationSettings.objects.get(organization=world.practice)
+
+    def seats() -> int:
+        with platform("test"):
+            return OrganizationSettings.objects.get(pk=settings.pk).seat_limit
+
+    return f"/admin/organizations/organizationsettings/{settings.pk}/change/", seats
 
 
 # --- what there is to see --------------------------------------------------------------------------------------------
@@ -176,26 +186,31 @@ def test_model__change__only_what_the_domain_leaves_to_staff(
 
 
 def test_change__of_a_field_that_is_not_offered__ignored(world: World, sign_in: SignIn) -> None:
-    client = sign_in(world.ana)
-    form = {"name": "Renamed", "state": "inactive", "slug": "stolen", "kind": "chp", "parent": ""}
-    assert client.post(f"/admin/organizations/organization/{world.practice.pk}/change/", form).status_code == 302
-    organization = Organization.objects.get(pk=world.practice.pk)
-    assert (organization.name, organization.state, organization.slug, organization.kind) == (
-        *("Renamed", "active", "lee-family-practice", "practice"),
-    )
-    form = {
-        "first_name": "June",
-        "last_name": "Lee",
-        "time_zone": "UTC",
-        "email": "eve@example.org",
-        "is_active": "",
-        "password": "x",
-    }
-    assert client.post(f"/admin/accounts/user/{world.lee.pk}/change/", form).status_code == 302
-    user = User.objects.get(pk=world.lee.pk)
-    assert (user.first_name, user.email, user.is_active, user.password) == (
-        *("June", "lee@example.org", True, world.lee.password),
-    )
+    url, seats = settings_of_practice(world)
+    form = {"seat_limit": "50", "seats_used": "0", "plan": "free", "organization": str(world.strange_practice.pk)}
+    assert sign_in(world.ana).post(url, form).status_code == 302
+    assert seats() == 50
+    with platform("test"):
+        settings = OrganizationSettings.objects.get(organization=world.practice)
+    assert (settings.seats_used, settings.plan) == (4, "standard")
+
+
+@pytest.mark.seed("S0.20")
+def test_change__names_and_addresses_which_stand_in_mails__refused_and_as_they_were(
+    world: World, sign_in: SignIn
+) -> None:
+    """The domain cleans them: neither a link nor what turns a line around gets into a mail from here."""
+    client, trap = sign_in(world.ana), "Pay at https://evil.example \u202egnp"
+    organization = f"/admin/organizations/organization/{world.practice.pk}/change/"
+    person = f"/admin/accounts/user/{world.lee.pk}/change/"
+    assert client.get(organization).status_code == client.get(person).status_code == 200
+    form = {"name": trap, "state": "inactive", "slug": "stolen", "kind": "chp", "parent": ""}
+    assert client.post(organization, form).status_code == 403
+    form = {"first_name": trap, "last_name": trap, "email": "eve@example.org", "is_active": "", "password": "x"}
+    assert client.post(person, form).status_code == 403
+    practice, lee = Organization.objects.get(pk=world.practice.pk), User.objects.get(pk=world.lee.pk)
+    assert (practice.name, practice.state, practice.slug) == ("Lee Family Practice", "active", "lee-family-practice")
+    assert (lee.get_full_name(), lee.email, lee.is_active) == ("Jun Lee", "lee@example.org", True)
 
 
 def test_password__of_somebody__cannot_be_set_here(world: World, sign_in: SignIn) -> None:
