@@ -192,6 +192,8 @@ class UserInvitation(TenantModel):
         indexes = [
             # The list page: newest first, keyset.
             models.Index(fields=["organization", "-created_at", "-id"], name="invitation_list"),
+            # The same for those who see what they sent themselves: it must not grow with what their colleagues send.
+            models.Index(fields=["organization", "invited_by", "-created_at", "-id"], name="invitation_own_list"),
             # The sweep.
             models.Index(fields=["expires_at"], condition=Q(status=Status.PENDING), name="invitation_due"),
         ]
