@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
@@ -54,18 +54,25 @@ class StrictJSONParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
-            body = stream.read().decode("utf-8")
+            body = _read(stream).decode("utf-8")
             if _depth(body) > MAX_DEPTH:
                 raise exceptions.ParseError("The JSON is nested too deeply.")
             value = json.loads(body, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a character ("\\ud800") is none, and raises
         except (UnicodeDecodeError, ValueError, RecursionError):
             raise exceptions.ParseError("The body is not valid JSON.") from None
-        except RequestDataTooBig:
-            raise exceptions.ParseError("The body is too large.") from None
         if not isinstance(value, dict):
             raise exceptions.ParseError("The body must be a JSON object.")
         return value
+
+
+def _read(stream: Any) -> bytes:
+    """Return the body. Django counts what a form holds, and not what is read from a request as a stream."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    body: bytes = stream.read(most + 1)
+    if len(body) > most:
+        raise exceptions.ParseError("The body is too large.")
+    return body
 
 
 def _depth(body: str) -> int:

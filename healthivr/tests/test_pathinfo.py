@@ -161,3 +161,10 @@ def test_form__with_nul__refused_as_a_mistake_and_never_500(world: World) -> Non
 def test_session_cookie__that_cannot_be_ours__is_none(db: None, key: str, address: str) -> None:
     response = Client().get(address, headers={"cookie": f"{settings.SESSION_COOKIE_NAME}={key}"})
     assert response.status_code < 500
+
+
+def test_body__longer_than_a_megabyte__refused_though_valid(world: World, sign_in: SignIn) -> None:
+    good = '{"invitation_type": "office_admin", "email": "fine@example.org"}'
+    response = sign_in(world.lee).post(f"{API}/", " " * 1_100_000 + good, content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_body")
+    assert "too large" in response.json()["detail"]

@@ -1,6 +1,7 @@
 """What the mails say: plain words in two forms, one link, nothing of patients, and nothing that runs."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -18,7 +19,7 @@ from invitations.messages import compose, invitation_values, when, write_invitat
 from invitations.models import UserInvitation
 from invitations.services import resend_invitation
 from invitations.tokens import invitation_url
-from organizations.models import Organization
+from organizations.models import Membership, Organization
 from organizations.roles import INVITATION_TYPES, Role
 from organizations.selectors import system_actor
 from organizations.tenancy import platform
@@ -264,12 +265,22 @@ def test_notice__accepted__tells_the_inviter_in_their_language_and_links_the_pag
     assert acts.token_of(invitation) not in notice.as_string()
 
 
-def test_notice__inviter_who_left__is_not_told(world: World) -> None:
+def _deactivate(person: User) -> None:
+    User.objects.filter(pk=person.pk).update(is_active=False)
+
+
+def _end_membership(person: User) -> None:
+    with platform("test"):
+        Membership.objects.filter(user=person).update(status="ended", ended_at=timezone.now())
+
+
+@pytest.mark.parametrize("leave", [_deactivate, _end_membership])
+def test_notice__inviter_who_left__is_not_told(world: World, leave: Callable[[User], None]) -> None:
     acts.allow_staff_to_invite(world.practice)
     told, not_told = acts.invite(world.actor(world.lee)), acts.invite(world.actor(world.omar), email="o@example.org")
     acts.decline(told)
     acts.decline(not_told)
-    User.objects.filter(pk=world.omar.pk).update(is_active=False)
+    leave(world.omar)
     assert compose(acts.waiting_mail(told, purpose="declined"), at=timezone.now()) is not None
     assert compose(acts.waiting_mail(not_told, purpose="declined"), at=timezone.now()) is None
 
