@@ -1,5 +1,6 @@
 """Sending the mails of accounts. Few and far between, so one at a time; the busy outbox is invitations/delivery.py."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -8,12 +9,19 @@ from django.conf import settings
 from django.utils import timezone
 
 from healthivr.kernel.ids import new_id
-from healthivr.kernel.mail import MailConnection, MailNotConfigured, SendFailed, build_message, mail_connection
+from healthivr.kernel.mail import (
+    MailConnection,
+    MailNotConfigured,
+    SendFailed,
+    ServerUnusable,
+    build_message,
+    mail_connection,
+)
 
 from .links import reset_link_path
 from .mail import write_mail
 from .models import AccountMail
-from .outbox import LEASE, DeliveryStatus, due, next_attempt_at
+from .outbox import LEASE, DeliveryStatus, due, outcome
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +35,10 @@ def hint_account_mail() -> None:
 
 
 def relay_due_account_mail(*, at: datetime) -> int:
-    """Send every account mail that is due. Returns how many left."""
+    """Send every account mail that is due, or none more once the server is unusable: the sweep comes back. Returns how
+    many left."""
     sent = 0
-    with mail_connection() as connection:
+    with mail_connection() as connection, suppress(ServerUnusable):
         while mail := _claim(at=timezone.now()):
             sent += _send(connection, mail)
     return sent
@@ -67,6 +76,8 @@ def _send(connection: MailConnection, mail: AccountMail) -> bool:
         return False
     except SendFailed as failure:
         _try_later(mail, failure)
+        if isinstance(failure, ServerUnusable):
+            raise
         return False
     _finish(mail, DeliveryStatus.SENT)
     return True
@@ -80,8 +91,8 @@ def _finish(mail: AccountMail, status: DeliveryStatus, *, reason: str = "") -> N
 
 def _try_later(mail: AccountMail, failure: SendFailed) -> None:
     at = timezone.now()
-    retry_at = None if failure.is_permanent else next_attempt_at(attempt=mail.attempt, at=at)
-    _finish(mail, DeliveryStatus.BOUNCED if failure.is_permanent else DeliveryStatus.FAILED, reason=failure.reason)
+    status, retry_at = outcome(failure, attempt=mail.attempt, at=at)
+    _finish(mail, status, reason=failure.reason)
     if retry_at:
         AccountMail.objects.create(
             kind=mail.kind, user=mail.user, attempt=mail.attempt + 1, next_try_at=retry_at, created_at=at

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.ids import new_id
+from healthivr.kernel.mail import AddressRefused, MessageRefused, SendFailed
 
 #: How long a claim holds. It outlasts a batch (45 s) and the slowest mail, eleven answers of EMAIL_TIMEOUT each: nobody
 #: else takes up what is still on its way.
@@ -36,6 +37,8 @@ class DeliveryStatus(models.TextChoices):
     UNKNOWN = "unknown", _("No receipt")
 
 
+#: How a failed attempt ends. A refusal for good is not tried again, and only that of the recipient speaks of the address.
+FINAL = {AddressRefused: DeliveryStatus.BOUNCED, MessageRefused: DeliveryStatus.REJECTED}
 WAITING = (DeliveryStatus.QUEUED, DeliveryStatus.SENDING)
 
 
@@ -63,6 +66,8 @@ def due(*, at: datetime) -> Q:
     return Q(status__in=WAITING, next_try_at__lte=at)
 
 
-def next_attempt_at(*, attempt: int, at: datetime) -> datetime | None:
-    """Return when to try again after failed attempt number `attempt`, or None when it was the last."""
-    return at + BACK_OFF[attempt - 1] if attempt <= len(BACK_OFF) else None
+def outcome(failure: SendFailed, *, attempt: int, at: datetime) -> tuple[DeliveryStatus, datetime | None]:
+    """Return how failed attempt number `attempt` ends, and when to try again, or None when there is no next time."""
+    if status := FINAL.get(type(failure)):
+        return status, None
+    return DeliveryStatus.FAILED, at + BACK_OFF[attempt - 1] if attempt <= len(BACK_OFF) else None

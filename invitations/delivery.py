@@ -16,15 +16,15 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from accounts.outbox import LEASE, DeliveryStatus, due, next_attempt_at
+from accounts.outbox import BACK_OFF, LEASE, DeliveryStatus, due, outcome
 from audit import services as audit
 from healthivr.kernel.ids import new_id
-from healthivr.kernel.mail import MailConnection, MailNotConfigured, SendFailed, mail_connection
+from healthivr.kernel.mail import MailConnection, MailNotConfigured, SendFailed, ServerUnusable, mail_connection
 from organizations.selectors import system_actor
 from organizations.tenancy import platform
 
 from .messages import compose
-from .models import Delivery, Purpose, UserInvitation
+from .models import FAILED_DELIVERY, Delivery, Purpose, UserInvitation
 from .states import Status
 
 log = structlog.get_logger("invitations.delivery")
@@ -58,13 +58,16 @@ def hint_relay() -> None:
 
 
 def relay_due_deliveries() -> int:
-    """Send all that is due, batch by batch. Returns how many mails left. Safe beside itself: batches skip each other's
-    rows."""
+    """Send all that is due, batch by batch, until the mail server is unusable. Returns how many mails left. Safe beside
+    itself: batches skip each other's rows."""
     sent = 0
     while batch := claim_batch(size=settings.MAIL_BATCH_SIZE, at=timezone.now()):
         if sent == 0 and len(batch) == settings.MAIL_BATCH_SIZE:
             hint_relay()  # there is more: another worker may help
-        sent += _send_batch(batch)
+        count, is_usable = _send_batch(batch)
+        sent += count
+        if not is_usable:
+            break
     return sent
 
 
@@ -100,6 +103,7 @@ class _Result:
     at: datetime
     reason: str = ""
     retry_at: datetime | None = None
+    is_server_usable: bool = True
 
     @property
     def concerns_invitation(self) -> bool:
@@ -107,24 +111,28 @@ class _Result:
         return self.delivery.purpose == Purpose.INVITATION and self.status != DeliveryStatus.CANCELLED
 
 
-def _send_batch(batch: list[Delivery]) -> int:
+def _send_batch(batch: list[Delivery]) -> tuple[int, bool]:
     """Send one batch over one connection. One transaction notes what became of a mail and begins the next, so each
-    result is committed before the next mail is begun."""
+    result is committed before the next mail is begun. Returns how many left, and whether the server is usable: when it
+    is not, one mail has found out, and the others wait without losing an attempt."""
     started, sent = time.monotonic(), 0
     result: _Result | None = None
     with mail_connection() as mail:
         for number, delivery in enumerate(batch):
             if time.monotonic() - started > BATCH_SECONDS:
-                _give_back(batch[number:])
+                _give_back(batch[number:], until=timezone.now())
                 break
             is_wanted = _turn(result, delivery)
             if is_wanted:
                 result = _send(mail, delivery)
                 sent += result.status == DeliveryStatus.SENT
+                if not result.is_server_usable:
+                    _give_back(batch[number + 1 :], until=result.at + BACK_OFF[0])
+                    break
             else:
                 result = None if is_wanted is None else _ended(delivery, DeliveryStatus.CANCELLED)
     _turn(result, None)
-    return sent
+    return sent, result is None or result.is_server_usable
 
 
 def _turn(result: _Result | None, following: Delivery | None) -> bool | None:
@@ -180,7 +188,7 @@ def _send(mail: MailConnection, delivery: Delivery) -> _Result:
         return _failed(delivery, failure)
     except Exception as error:  # a mail that cannot be written must not hold up those behind it
         log.exception("email_not_written", delivery=str(delivery.pk))
-        return _failed(delivery, SendFailed(f"could not be written ({type(error).__name__})", is_permanent=False))
+        return _failed(delivery, SendFailed(f"could not be written ({type(error).__name__})"))
     log.info("email_sent", invitation_id=str(delivery.invitation_id), delivery=str(delivery.pk))
     return _ended(delivery, DeliveryStatus.SENT)
 
@@ -192,16 +200,15 @@ def _ended(delivery: Delivery, status: DeliveryStatus) -> _Result:
 def _failed(delivery: Delivery, failure: SendFailed) -> _Result:
     """A refusal for good ends here; anything else is tried again later, with back-off."""
     at = timezone.now()
-    retry_at = None if failure.is_permanent else next_attempt_at(attempt=delivery.attempt, at=at)
-    status = DeliveryStatus.BOUNCED if failure.is_permanent else DeliveryStatus.FAILED
+    status, retry_at = outcome(failure, attempt=delivery.attempt, at=at)
     log.warning(
         "email_failed",
         invitation_id=str(delivery.invitation_id),
         delivery=str(delivery.pk),
-        is_permanent=failure.is_permanent,
+        status=status.value,
         attempt=delivery.attempt,
     )
-    return _Result(delivery, status, at, failure.reason, retry_at)
+    return _Result(delivery, status, at, failure.reason, retry_at, not isinstance(failure, ServerUnusable))
 
 
 def _note(result: _Result) -> None:
@@ -216,7 +223,7 @@ def _note(result: _Result) -> None:
         )
     if result.retry_at:
         _queue_again(delivery, at=result.at, retry_at=result.retry_at)
-    elif result.concerns_invitation and status in (DeliveryStatus.BOUNCED, DeliveryStatus.FAILED):
+    elif result.concerns_invitation and status in FAILED_DELIVERY:
         queue_notice(invitation, Purpose.FAILED, at=result.at, reason=result.reason)
 
 
@@ -252,12 +259,14 @@ def queue_notice(invitation: UserInvitation, purpose: Purpose, *, at: datetime, 
     )
 
 
-def _give_back(rest: list[Delivery]) -> None:
-    """Let others take what this batch has not begun."""
+def _give_back(rest: list[Delivery], *, until: datetime) -> None:
+    """Let others take what this batch has not begun, from `until` on."""
+    if not rest:
+        return
     with platform("relay: give back"):
         Delivery.objects.filter(
             pk__in=[delivery.pk for delivery in rest], claim=rest[0].claim, status=DeliveryStatus.SENDING
-        ).update(status=DeliveryStatus.QUEUED, claim=None, next_try_at=timezone.now())
+        ).update(status=DeliveryStatus.QUEUED, claim=None, next_try_at=until)
 
 
 def outbox_age(*, at: datetime) -> timedelta:

@@ -11,6 +11,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.delivery import relay_due_account_mail
 from accounts.links import reset_link_path
@@ -29,6 +30,7 @@ from healthivr.embedded.processes import wait_until
 from healthivr.kernel.errors import Conflict, LinkClosed, Refused
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from healthivr.testing.factories import PASSWORD
+from healthivr.testing.mail import PickyServer
 from healthivr.testing.races import race
 from healthivr.testing.world import World
 from organizations.tenancy import tenant
@@ -261,3 +263,26 @@ def test_reset__mail_server_refuses_for_now__tried_again_later(
     assert second.next_try_at >= now + timedelta(seconds=30)
     assert relay_due_account_mail(at=now) == 0
     assert AccountMail.objects.count() == 2
+
+
+# --- a server that refuses -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("step", "reply", "states"),
+    [
+        ("AUTH", "535 5.7.8 Wrong password", ["failed", "queued"]),
+        ("MAIL", "550 5.7.1 Not you", ["failed", "queued"]),
+        ("RCPT", "550 5.1.1 Nobody here", ["bounced"]),
+        ("DATA", "451 4.3.0 Later", ["failed", "queued"]),
+        ("message", "554 5.7.1 Spam", ["rejected"]),
+    ],
+)
+def test_mail__refused__final_only_when_the_address_or_the_message_is(
+    world: World, picky_server: PickyServer, step: str, reply: str, states: list[str]
+) -> None:
+    request_reset("lee@example.org", timezone.now())
+    picky_server.refusals = {step: reply}
+    assert relay_due_account_mail(at=timezone.now()) == 0
+    assert list(AccountMail.objects.order_by("created_at", "pk").values_list("status", flat=True)) == states
+    picky_server.refusals = {}
+    AccountMail.objects.filter(status="queued").update(next_try_at=timezone.now())
+    assert relay_due_account_mail(at=timezone.now()) == states.count("queued")

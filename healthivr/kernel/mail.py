@@ -4,26 +4,43 @@ import smtplib
 import ssl
 from binascii import b2a_qp
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+import structlog
 from django.conf import settings
 
+log = structlog.get_logger(__name__)
+
 MAX_REASON = 200
+#: "Service not available, closing transmission channel" (RFC 5321 3.8).
+CLOSING = 421
 
 
 class SendFailed(Exception):
-    """The server did not take a message. `reason` is its answer without addresses; `is_permanent` says that trying
-    again cannot help (RFC 5321 4.2.1: 5yz), else it may (4yz, time-out, lost connection)."""
+    """The server did not take a message, and may take it later (RFC 5321 4.2.1: 4yz, time-out, lost connection). `reason`
+    is its answer without addresses."""
 
-    def __init__(self, reason: str, *, is_permanent: bool) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__("send failed")
         self.reason = reason[:MAX_REASON]
-        self.is_permanent = is_permanent
+
+
+class AddressRefused(SendFailed):
+    """The recipient was refused for good (5yz to RCPT): sending to this address again cannot help."""
+
+
+class MessageRefused(SendFailed):
+    """The message was refused for good (5yz to DATA): for what it says or whence it comes; the mailbox may be well."""
+
+
+class ServerUnusable(SendFailed):
+    """The server is away, or refuses us: greeting, HELO, STARTTLS, AUTH, MAIL FROM. That says nothing about the message
+    or its recipient, whatever the code, and holds for every other message as well."""
 
 
 class MailNotConfigured(Exception):
@@ -86,39 +103,42 @@ class MailConnection:
         if self._smtp is None:
             if not settings.EMAIL_HOST:
                 raise MailNotConfigured
-            where = {"host": settings.EMAIL_HOST, "port": settings.EMAIL_PORT, "timeout": settings.EMAIL_TIMEOUT}
-            if settings.EMAIL_USE_SSL:
-                smtp: smtplib.SMTP = smtplib.SMTP_SSL(context=ssl.create_default_context(), **where)
-            else:
-                smtp = smtplib.SMTP(**where)
-            if settings.EMAIL_USE_TLS:
-                smtp.starttls(context=ssl.create_default_context())
-            if settings.EMAIL_HOST_USER:
-                smtp.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
-            self._smtp = smtp
+            try:
+                self._smtp = _connect()
+            except smtplib.SMTPResponseException as refusal:  # its text may repeat our name or address there
+                raise _unusable(f"{type(refusal).__name__} {refusal.smtp_code}") from None
+            except (OSError, smtplib.SMTPException) as error:
+                raise _unusable(type(error).__name__) from None
         return self._smtp
 
     def send(self, message: bytes, *, to: str) -> None:
-        """Hand one message to the server. Raises SendFailed, or MailNotConfigured when no relay is set."""
-        for attempt in (1, 2):
+        """Hand one message to the server. Raises SendFailed or what it is more precisely, and MailNotConfigured when no
+        relay is set."""
+        for is_last in (False, True):
+            smtp = self._open()
             try:
-                self._open().sendmail(_sender(settings.DEFAULT_FROM_EMAIL), [to], message)
+                smtp.sendmail(_sender(settings.DEFAULT_FROM_EMAIL), [to], message)
                 return
             except smtplib.SMTPServerDisconnected:
                 # An idle connection the server closed is no failure of this message; a second one in a row is.
                 self.close()
-                if attempt == 2:
-                    raise SendFailed("the mail server closed the connection", is_permanent=False) from None
+                if is_last:
+                    raise SendFailed("the mail server closed the connection") from None
+            except smtplib.SMTPSenderRefused as refusal:
+                self.close()
+                if is_last or refusal.smtp_code != CLOSING:  # enough over this connection: the next one may do
+                    raise _unusable(f"{type(refusal).__name__} {refusal.smtp_code}") from None
             except smtplib.SMTPRecipientsRefused as refusal:
-                code, text = next(iter(refusal.recipients.values()))
                 self._reset()
-                raise _failure(code, text, to) from None
+                code, text = next(iter(refusal.recipients.values()))
+                raise (AddressRefused if _is_final(code) else SendFailed)(_answer(code, text, to)) from None
             except smtplib.SMTPResponseException as refusal:
                 self._reset()
-                raise _failure(refusal.smtp_code, refusal.smtp_error, to) from None
+                kind = MessageRefused if _is_final(refusal.smtp_code) else SendFailed
+                raise kind(_answer(refusal.smtp_code, refusal.smtp_error, to)) from None
             except (OSError, smtplib.SMTPException) as error:
                 self.close()
-                raise SendFailed(f"mail server not reachable ({type(error).__name__})", is_permanent=False) from None
+                raise SendFailed(f"connection lost ({type(error).__name__})") from None
 
     def _reset(self) -> None:
         """Make the connection ready for the next message after a refusal, or give it up."""
@@ -136,11 +156,38 @@ class MailConnection:
             self._smtp = None
 
 
-def _failure(code: int, text: bytes | str, to: str) -> SendFailed:
+def _connect() -> smtplib.SMTP:
+    """Open a session, up to where it takes messages; or leave no connection behind."""
+    where = {"host": settings.EMAIL_HOST, "port": settings.EMAIL_PORT, "timeout": settings.EMAIL_TIMEOUT}
+    with ExitStack() as undo:
+        if settings.EMAIL_USE_SSL:
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(context=ssl.create_default_context(), **where)
+        else:
+            smtp = smtplib.SMTP(**where)
+        undo.callback(smtp.close)
+        smtp.ehlo_or_helo_if_needed()
+        if settings.EMAIL_USE_TLS:
+            smtp.starttls(context=ssl.create_default_context())
+        if settings.EMAIL_HOST_USER:
+            smtp.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
+        smtp.ehlo_or_helo_if_needed()  # once more after STARTTLS, which forgets the first
+        undo.pop_all()
+    return smtp
+
+
+def _unusable(why: str) -> ServerUnusable:
+    log.error("mail_server_unusable", why=why)  # somebody who runs healthivr must look: no mail leaves
+    return ServerUnusable(f"mail server not reachable ({why})")
+
+
+def _is_final(code: int) -> bool:
+    return 500 <= code < 600
+
+
+def _answer(code: int, text: bytes | str, to: str) -> str:
     answer = text.decode(errors="replace") if isinstance(text, bytes) else text
     # Servers repeat the address in their answer; a reason is shown and logged, so it must not carry one.
-    answer = answer.replace(to, "the address")
-    return SendFailed(f"{code} {' '.join(answer.split())}", is_permanent=500 <= code < 600)
+    return f"{code} {' '.join(answer.replace(to, 'the address').split())}"
 
 
 @contextmanager

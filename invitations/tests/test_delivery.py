@@ -14,7 +14,9 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.outbox import BACK_OFF, LEASE
 from healthivr.embedded.mail_sink import MailSink
+from healthivr.embedded.processes import wait_until
 from healthivr.testing.factories import InvitationFactory
+from healthivr.testing.mail import PickyServer
 from healthivr.testing.world import World
 from invitations import delivery
 from invitations.delivery import claim_batch, hint_relay, outbox_age, relay_due_deliveries
@@ -268,6 +270,93 @@ def test_relay__refused_for_good__bounced_at_once_and_the_inviter_told(
     assert TO not in str(vars(events[-1]))
 
 
+OURS = [
+    ("greeting", "SMTPConnectError"),
+    ("EHLO", "SMTPHeloError"),
+    ("STARTTLS", "SMTPResponseException"),
+    ("AUTH", "SMTPAuthenticationError"),
+    ("MAIL", "SMTPSenderRefused"),
+]
+
+
+@pytest.mark.seed("S0.26")
+@pytest.mark.parametrize("code", ["454", "554"])
+@pytest.mark.parametrize(("step", "why"), OURS)
+def test_relay__server_refuses_us__no_address_is_blamed_and_all_leave_once_it_is_put_right(
+    world: World, picky_server: PickyServer, settings: Any, caplog: Any, step: str, why: str, code: str
+) -> None:
+    settings.EMAIL_USE_TLS = step == "STARTTLS"
+    at = timezone.now()
+    rows = [acts.invite(world.actor(world.lee), email=f"person{number}@new.example.org", at=at) for number in range(3)]
+    picky_server.refusals = {step: f"{code} 5.7.8 Not you, sender@example.org"}
+    if step == "EHLO":
+        picky_server.refusals["HELO"] = picky_server.refusals[step]
+    assert relay() == 0
+    assert [acts.fresh(row).delivery_status for row in rows] == ["queued"] * 3
+    assert [acts.deliveries(row) for row in rows] == [["failed", "queued"], ["queued"], ["queued"]]
+    failed, again = attempts(rows[0])
+    assert failed.reason == f"mail server not reachable ({why} {code})"
+    for waiting in (again, *attempts(rows[1]), *attempts(rows[2])):
+        assert timedelta(0) <= waiting.next_try_at - at - BACK_OFF[0] < timedelta(seconds=20)
+    assert "invitation.bounced" not in acts.actions(world.practice)
+    assert [acts.deliveries(row, purpose="failed") for row in rows] == [[], [], []]
+    assert wait_until(lambda: picky_server.closed == picky_server.opened == 1, patience=5)
+    assert "mail_server_unusable" in caplog.text
+    assert "@" not in caplog.text
+    picky_server.refusals, settings.EMAIL_USE_TLS = {}, False
+    let_time_pass()
+    assert relay() == 3
+    assert picky_server.taken == 3
+
+
+@pytest.mark.seed("S0.26")
+@pytest.mark.parametrize("step", ["DATA", "message"])
+def test_relay__message_refused_for_good__rejected_the_inviter_told_and_it_can_be_sent_again(
+    world: World, picky_server: PickyServer, step: str
+) -> None:
+    lee = world.actor(world.lee)
+    invitation = acts.invite(lee)
+    picky_server.refusals = {step: f"554 5.7.1 <{TO}> looks like spam"}
+    assert relay() == 0
+    assert acts.deliveries(invitation) == ["rejected"]
+    assert attempts(invitation)[0].reason == "554 5.7.1 <the address> looks like spam"
+    assert acts.deliveries(invitation, purpose="failed") == ["rejected"]  # told in the same breath, and refused as well
+    assert (acts.fresh(invitation).delivery_status, word(invitation)) == ("rejected", StatusWord.FAILED)
+    assert acts.actions(world.practice)[-1] == "invitation.rejected"
+    picky_server.refusals = {}
+    acts.act(resend_invitation, actor=lee, invitation_id=invitation.pk)
+    assert relay() == 1
+    assert word(invitation) == StatusWord.SENT
+
+
+@pytest.mark.parametrize(
+    ("step", "reply", "status"),
+    [
+        ("RCPT", "450 4.2.1 Come back later", "queued"),
+        ("RCPT", "550 5.1.1 Nobody here", "bounced"),
+        ("DATA", "451 4.3.0 Come back later", "queued"),
+        ("message", "452 4.3.1 Come back later", "queued"),
+    ],
+)
+def test_relay__one_mail_refused__the_connection_goes_on_with_the_next(
+    world: World, picky_server: PickyServer, step: str, reply: str, status: str
+) -> None:
+    rows = [acts.invite(world.actor(world.lee), email=f"person{number}@new.example.org") for number in range(2)]
+    picky_server.refusals = {step: reply}
+    batch = claim_batch(size=10, at=timezone.now())
+    assert delivery._send_batch(batch) == (0, True)
+    assert [acts.fresh(row).delivery_status for row in rows] == [status] * 2
+    assert picky_server.opened == 1
+
+
+def test_relay__enough_over_this_connection__goes_on_over_the_next(world: World, picky_server: PickyServer) -> None:
+    invitation = acts.invite(world.actor(world.lee))
+    picky_server.refusals = {"MAIL": "421 4.7.0 Too many messages"}
+    assert relay() == 0
+    assert picky_server.opened == 2
+    assert acts.deliveries(invitation) == ["failed", "queued"]
+
+
 def test_relay__one_refused_in_a_batch__the_others_leave(world: World, mail_sink: MailSink) -> None:
     mail_sink.refusals = {"refuse-550": "550 5.1.1 no", "refuse-451": "451 4.3.0 later"}
     emails = [
@@ -389,7 +478,7 @@ def test_relay__link_replaced_before_its_mail_left__only_the_new_one_is_mailed(
     batch = claim_batch(size=10, at=timezone.now()) if is_claimed else []
     acts.act(resend_invitation, actor=world.actor(world.lee), invitation_id=invitation.pk)
     if batch:
-        assert delivery._send_batch(batch) == 0
+        assert delivery._send_batch(batch) == (0, True)
     assert relay() == 1
     (mail,) = received(mail_sink)
     assert acts.token_of(invitation) in acts.plain_text(mail)
@@ -444,7 +533,7 @@ def test_lease__worker_was_only_slow__its_mail_is_the_other_s_now(world: World, 
     slow = claim_batch(size=10, at=timezone.now())
     let_time_pass()
     assert relay() == 1
-    assert delivery._send_batch(slow) == 0
+    assert delivery._send_batch(slow) == (0, True)
     assert len(received(mail_sink)) == 1
     assert acts.deliveries(invitation) == ["sent"]
     assert acts.fresh(invitation).send_count == 1

@@ -37,7 +37,11 @@ DELIVERIES: dict[str, tuple[str, str, Words]] = {
     DeliveryStatus.DEFERRED: ("hourglass-split", "warning", gettext_lazy("Delayed by the mail server")),
     DeliveryStatus.DELIVERED: ("envelope-check", "progress", gettext_lazy("Delivered to the mailbox")),
     DeliveryStatus.BOUNCED: ("exclamation-octagon-fill", "danger", gettext_lazy("Bounced")),
-    DeliveryStatus.REJECTED: ("exclamation-octagon-fill", "danger", gettext_lazy("Not sent: the address is blocked")),
+    DeliveryStatus.REJECTED: (
+        "exclamation-octagon-fill",
+        "danger",
+        gettext_lazy("Not sent: the mail server refused the message"),
+    ),
     DeliveryStatus.FAILED: ("exclamation-triangle-fill", "warning", gettext_lazy("Could not be sent")),
     DeliveryStatus.COMPLAINED: ("flag-fill", "danger", gettext_lazy("Reported as spam by the recipient")),
     DeliveryStatus.CANCELLED: ("slash-circle", "neutral", gettext_lazy("Taken back before it was sent")),
@@ -46,12 +50,13 @@ DELIVERIES: dict[str, tuple[str, str, Words]] = {
 }
 #: What a mail server's answer means (RFC 3463), most telling part first.
 REASONS: tuple[tuple[str, Words], ...] = (
+    (r"not reachable|closed the connection|connection lost", gettext_lazy("The mail server could not be reached.")),
     (r"\b5\.1\.[126]\b|no such|user unknown|does not exist|no mailbox", gettext_lazy("The mailbox does not exist.")),
     (r"\b[45]\.2\.2\b|\b[45]52\b|full|quota", gettext_lazy("The mailbox is full.")),
     (r"\b5\.2\.1\b|disabled|inactive", gettext_lazy("The mailbox is switched off.")),
     (r"\b[45]\.7\.\d|spam|policy|blocked|denied", gettext_lazy("The mail server refuses mail from us.")),
     (r"\b5\.1\.10\b|domain", gettext_lazy("The part behind the @ does not receive mail.")),
-    (r"not reachable|closed the connection|time", gettext_lazy("The mail server could not be reached.")),
+    (r"time", gettext_lazy("The mail server could not be reached.")),
     (r"^4\d\d", gettext_lazy("The mail server asked to try again later.")),
     (r"^5\d\d", gettext_lazy("The mail server refused the mail.")),
 )
@@ -131,7 +136,8 @@ def _delivery(delivery: Delivery, *, at: datetime) -> Line:
         tone,
         str(words),
         delivery.finished_at or delivery.created_at,
-        detail=reason_in_words(delivery.reason),
+        # An answer to the message may use the words of one to the address, and says nothing about the mailbox.
+        detail="" if delivery.status == DeliveryStatus.REJECTED else reason_in_words(delivery.reason),
         technical=delivery.reason,
         next=_next_step(delivery),
     )
@@ -142,7 +148,9 @@ def _next_step(delivery: Delivery) -> str:
     if delivery.status == DeliveryStatus.BOUNCED:
         return _("Ask for the right address, then choose “Correct the address”.")
     if delivery.status == DeliveryStatus.REJECTED:
-        return _("Ask for another address of this person, then choose “Correct the address”.")
+        return _(
+            "Shorten or leave out the note and send it again, or choose “Correct the address” for another address."
+        )
     if delivery.status == DeliveryStatus.COMPLAINED:
         return _("Talk to the person before you write again.")
     if delivery.status == DeliveryStatus.DISABLED:

@@ -114,7 +114,12 @@ def test_detail__closed_invitation__its_end_and_only_the_acts_that_are_left(
         ("sent", "", "Sent: the mail server took it", ""),
         ("bounced", "550 5.1.1 no such user", "Bounced", "The mailbox does not exist."),
         ("failed", "connection refused: not reachable", "Could not be sent", "The mail server could not be reached."),
-        ("rejected", "", "Not sent: the address is blocked", "Ask for another address"),
+        (
+            "rejected",
+            "550 5.1.1 no",
+            "Not sent: the mail server refused the message",
+            "leave out the note and send it again",
+        ),
         ("complained", "", "Reported as spam by the recipient", "Talk to the person"),
         ("disabled", "", "Not sent: no mail server is set up", "mail is not set up"),
         ("unknown", "", "No receipt", ""),
@@ -130,6 +135,9 @@ def test_detail__what_became_of_the_mail__in_words_and_what_to_do(
     if status == "bounced":
         assert "Correct the address" in page.main
         assert "Send again" not in page.buttons
+    if status == "rejected":
+        assert "Send again" in page.buttons
+        assert "mailbox" not in page.main
 
 
 @pytest.mark.seed("S0.20")
