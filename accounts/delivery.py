@@ -1,5 +1,6 @@
 """Sending the mails of accounts. Few and far between, so one at a time; the busy outbox is invitations/delivery.py."""
 
+import time
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -21,7 +22,7 @@ from healthivr.kernel.mail import (
 from .links import reset_link_path
 from .mail import write_mail
 from .models import AccountMail
-from .outbox import LEASE, DeliveryStatus, due, outcome
+from .outbox import LEASE, RUN_SECONDS, DeliveryStatus, due, outcome
 
 log = structlog.get_logger(__name__)
 
@@ -35,12 +36,15 @@ def hint_account_mail() -> None:
 
 
 def relay_due_account_mail(*, at: datetime) -> int:
-    """Send every account mail that is due, or none more once the server is unusable: the sweep comes back. Returns how
-    many left."""
-    sent = 0
+    """Send every account mail that is due, until the server is unusable or RUN_SECONDS are over: the next run goes on.
+    Returns how many left."""
+    started, sent = time.monotonic(), 0
     with mail_connection() as connection, suppress(ServerUnusable):
         while mail := _claim(at=timezone.now()):
             sent += _send(connection, mail)
+            if time.monotonic() - started > RUN_SECONDS:
+                hint_account_mail()
+                break
     return sent
 
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from accounts.outbox import BACK_OFF, LEASE, DeliveryStatus, due, outcome
+from accounts.outbox import BACK_OFF, LEASE, RUN_SECONDS, DeliveryStatus, due, outcome
 from audit import services as audit
 from healthivr.kernel.ids import new_id
 from healthivr.kernel.mail import MailConnection, MailNotConfigured, SendFailed, ServerUnusable, mail_connection
@@ -58,15 +58,18 @@ def hint_relay() -> None:
 
 
 def relay_due_deliveries() -> int:
-    """Send all that is due, batch by batch, until the mail server is unusable. Returns how many mails left. Safe beside
-    itself: batches skip each other's rows."""
-    sent = 0
+    """Send all that is due, batch by batch, until the mail server is unusable or RUN_SECONDS are over: the next run goes
+    on. Returns how many mails left. Safe beside itself: batches skip each other's rows."""
+    started, sent = time.monotonic(), 0
     while batch := claim_batch(size=settings.MAIL_BATCH_SIZE, at=timezone.now()):
         if sent == 0 and len(batch) == settings.MAIL_BATCH_SIZE:
             hint_relay()  # there is more: another worker may help
         count, is_usable = _send_batch(batch)
         sent += count
         if not is_usable:
+            break
+        if time.monotonic() - started > RUN_SECONDS:
+            hint_relay()
             break
     return sent
 

@@ -286,3 +286,16 @@ def test_mail__refused__final_only_when_the_address_or_the_message_is(
     picky_server.refusals = {}
     AccountMail.objects.filter(status="queued").update(next_try_at=timezone.now())
     assert relay_due_account_mail(at=timezone.now()) == states.count("queued")
+
+
+def test_mail__a_run_longer_than_its_time__hints_again_and_leaves_the_rest(
+    world: World, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hints: list[int] = []
+    for email in ("lee@example.org", "mia@example.org"):
+        request_reset(email, timezone.now())
+    monkeypatch.setattr("accounts.delivery.hint_account_mail", lambda: hints.append(1))
+    monkeypatch.setattr("accounts.delivery.RUN_SECONDS", 0.05)
+    mail_sink.delay = 0.1
+    assert relay_due_account_mail(at=timezone.now()) == len(hints) == 1
+    assert relay_due_account_mail(at=timezone.now()) == 1

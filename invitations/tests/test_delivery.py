@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.outbox import BACK_OFF, LEASE
+from accounts.outbox import BACK_OFF, LEASE, RUN_SECONDS
 from healthivr.embedded.mail_sink import MailSink
 from healthivr.embedded.processes import wait_until
 from healthivr.testing.factories import InvitationFactory
@@ -605,6 +605,29 @@ def test_batch__slow_server__gives_the_rest_back_and_all_leave(
     assert claims[0] == 5
     assert len(claims) > 2  # and what was given back was claimed again
     assert len({str(acts.parsed(raw)["To"]) for raw in mail_sink.messages()}) == 5
+
+
+def test_run__longer_than_its_time__hints_again_and_leaves_the_rest_unclaimed(
+    world: World, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.MAIL_BATCH_SIZE = 2
+    hints: list[int] = []
+    monkeypatch.setattr(delivery, "hint_relay", lambda: hints.append(1))
+    rows = [acts.invite(world.actor(world.lee), email=f"person{number}@new.example.org") for number in range(6)]
+    monkeypatch.setattr(delivery, "RUN_SECONDS", 0.15)
+    mail_sink.delay = 0.1
+    hints.clear()
+    assert relay() == 2
+    assert len(hints) == 2  # at the first full batch, and at the end
+    assert [acts.deliveries(row) for row in rows] == [["sent"]] * 2 + [["queued"]] * 4
+    mail_sink.delay = 0
+    assert relay() == 4
+
+
+def test_run__its_time_a_batch_and_the_slowest_mail__end_before_celery_kills(settings: Any) -> None:
+    answers = 11  # greeting, EHLO, STARTTLS, EHLO, AUTH twice, MAIL, RCPT, DATA, message, QUIT
+    longest = RUN_SECONDS + delivery.BATCH_SECONDS + answers * settings.EMAIL_TIMEOUT
+    assert longest < settings.CELERY_TASK_TIME_LIMIT <= LEASE.total_seconds()
 
 
 # --- what cannot be sent ---------------------------------------------------------------------------------------------
