@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connection
 
 from organizations.tenancy import PLATFORM_ROLE
@@ -41,18 +41,6 @@ def role_problems() -> Iterator[CheckMessage]:
             "The database role in DATABASE_URL owns tenant tables and could switch row-level security off.",
             hint="Use the role `healthivr` in DATABASE_URL and the owner in DATABASE_OWNER_URL.",
             id="healthivr.E002",
-        )
-
-
-@register(deploy=True)
-def client_address_is_trustworthy(app_configs: Any = None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """Limits and the trail read the client's address: behind a proxy it must be the client's, not the proxy's."""
-    if settings.HTTPS and not settings.TRUSTED_PROXIES:
-        yield Warning(
-            "BASE_URL is https, so a proxy stands in front, but TRUSTED_PROXIES is 0: every client would have the"
-            " proxy's address.",
-            hint="Set TRUSTED_PROXIES to the number of proxies you run.",
-            id="healthivr.W001",
         )
 
 

@@ -48,6 +48,11 @@ if not PRODUCTION:
 #: How many proxies of ours stand in front. The client's address is taken that many steps from the right of
 #: X-Forwarded-For; 0 means the peer itself, and the header is ignored.
 TRUSTED_PROXIES = integer("TRUSTED_PROXIES", 0, least=0, most=5)
+if HTTPS and not TRUSTED_PROXIES:  # our own server speaks no TLS: it would send each request to itself, for ever
+    raise ImproperlyConfigured(
+        "BASE_URL is https, so a proxy of yours speaks TLS in front: set TRUSTED_PROXIES to how many proxies there are,"
+        " and have the nearest send X-Forwarded-Proto and X-Forwarded-For."
+    )
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

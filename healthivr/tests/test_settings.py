@@ -17,13 +17,14 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from healthivr.checks import client_address_is_trustworthy, links_are_https
+from healthivr.checks import links_are_https
 
 ROOT = Path(settings.BASE_DIR)
 KEY = f"k1:{secrets.token_hex(32)}"
 #: A production environment: the least that must be said.
 PRODUCTION = {
     "BASE_URL": "https://invite.healthivr.org",
+    "TRUSTED_PROXIES": "1",
     "DATABASE_URL": "postgres://healthivr:pw@db.internal:5433/hv",
     "REDIS_URL": "redis://cache.internal:6380",
     "EMAIL_URL": "smtp+tls://relay:pw@smtp.healthivr.org:587",
@@ -180,6 +181,7 @@ EFFECTS: list[tuple[dict[str, str | None], Callable[[Values], Any], Any]] = [
     ({"BASE_URL": "https://b.org/"}, lambda s: s["BASE_URL"], "https://b.org"),
     ({"BASE_URL": "https://b.org:8443"}, lambda s: s["ALLOWED_HOSTS"], ["b.org"]),
     ({"ALLOWED_HOSTS": "c.org,d.org"}, lambda s: s["ALLOWED_HOSTS"][1:], ["c.org", "d.org"]),
+    ({"BASE_URL": "http://b.org", "TRUSTED_PROXIES": None}, lambda s: "SECURE_PROXY_SSL_HEADER" in s, False),
     ({"TRUSTED_PROXIES": "2"}, lambda s: (s["TRUSTED_PROXIES"], "SECURE_PROXY_SSL_HEADER" in s), (2, True)),
     ({"DATABASE_OWNER_URL": "postgres://o@h/n"}, lambda s: s["DATABASE_OWNER"]["USER"], "o"),
     (
@@ -320,6 +322,8 @@ REFUSED: list[tuple[dict[str, str | None], str]] = [
     ({"CORS_ORIGINS": "https://*.org"}, "CORS_ORIGINS must list origins"),
     ({"CORS_ORIGINS": "example.org"}, "CORS_ORIGINS must list origins"),
     ({"CORS_ORIGINS": "https://a.org/path"}, "CORS_ORIGINS must list origins"),
+    *(({"TRUSTED_PROXIES": none}, "set TRUSTED_PROXIES to how many proxies") for none in (None, "0")),
+    ({"TRUSTED_PROXIES": None, "ENVIRONMENT": "development"}, "set TRUSTED_PROXIES to how many proxies"),
     ({"TRUSTED_PROXIES": "-1"}, "TRUSTED_PROXIES must be between 0 and 5."),
     ({"RATE_LIMIT_PER_MINUTE": "sixty"}, "RATE_LIMIT_PER_MINUTE must be a whole number."),
     ({"RATE_LIMIT_WINDOW_MS": "1"}, "RATE_LIMIT_WINDOW_MS must be between"),
@@ -405,12 +409,9 @@ def test_process__with_a_database_role_that_sees_everybody__ends_with_one_senten
 
 
 # --- what a deployment is warned of ----------------------------------------------------------------------------------
-def test_check__https_without_a_proxy_and_links_without_https__are_found() -> None:
-    with override_settings(HTTPS=True, TRUSTED_PROXIES=1, PRODUCTION=True):
-        assert list(client_address_is_trustworthy()) == []
+def test_check__links_without_https__are_found() -> None:
+    with override_settings(HTTPS=True, PRODUCTION=True):
         assert list(links_are_https()) == []
-    with override_settings(HTTPS=True, TRUSTED_PROXIES=0):
-        assert [found.id for found in client_address_is_trustworthy()] == ["healthivr.W001"]
     with override_settings(HTTPS=False, PRODUCTION=True):
         assert [found.id for found in links_are_https()] == ["healthivr.E003"]
 
