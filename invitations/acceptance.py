@@ -1,6 +1,8 @@
 """The invitee's side: look at a link, accept, decline, ask for a new link. GET changes nothing; acceptance is a POST by a
 person (architecture.md 4)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -9,8 +11,10 @@ from django.db import IntegrityError
 from django.db.models import OuterRef, Subquery
 
 from accounts.models import User, hash_password
-from accounts.services import clean_person_name, require_good_password
+from accounts.services import PasswordRefused, clean_person_name, require_good_password
 from audit import services as audit
+from audit.models import Outcome
+from healthivr.kernel.errors import DomainError, Malformed
 from healthivr.kernel.ids import new_id
 from organizations.actor import Actor
 from organizations.models import Membership, MembershipStatus, Organization
@@ -134,6 +138,33 @@ def require_right_account(invitation: UserInvitation, visitor: Visitor) -> None:
 
 
 # --- accept ----------------------------------------------------------------------------------------------------------
+@contextmanager
+def refusals_in_trail(*, token: str, visitor: Visitor) -> Iterator[None]:
+    """Note an attempt to accept that is refused inside in the trail of the invitation's organization, with its code, and
+    raise on (architecture.md 2). Written after the rollback, in a transaction of its own. What is merely mistyped is no
+    refusal, and a token never issued belongs to nobody's trail."""
+    try:
+        yield
+    except (Malformed, PasswordRefused):
+        raise
+    except DomainError as error:
+        with suppress(InvitationNotFound):
+            _record_refusal(_look_up(token)[0], visitor, code=error.code)
+        raise
+
+
+def _record_refusal(invitation: UserInvitation, visitor: Visitor, *, code: str) -> None:
+    actor = Actor(visitor.user, invitation.organization, ip=visitor.ip, request_id=visitor.request_id)
+    with platform("refused acceptance"):
+        audit.record(
+            actor=actor,
+            action="invitation.accept_refused",
+            target=invitation,
+            outcome=Outcome.REFUSED,
+            detail={"code": code},
+        )
+
+
 def accept_invitation(
     *,
     token: str,
@@ -149,26 +180,30 @@ def accept_invitation(
 
     The role comes from the invitation and from nowhere else. The password is hashed before the transaction opens. Raises
     InvitationNotFound, InvitationClosed, LinkReplaced, AlreadyAccepted, SignInRequired, WrongAccount, InviterNotEntitled,
-    PasswordRefused, Malformed, AlreadyMember, PracticeNotYours; nothing is consumed then.
+    PasswordRefused, Malformed, AlreadyMember, PracticeNotYours; nothing is consumed then, and what is refused stands in
+    the trail.
     """
-    invitation = find_invitation(token)
-    _require_acceptable(invitation, at=at)
-    require_right_account(invitation, visitor)
-    founding = founds(invitation)
-    practice = _chosen_practice(invitation, visitor, practice_id)
-    if founding and practice is None:
-        organization_name = clean_name(organization_name)
-    user = visitor.user or _new_user(invitation, password=password, first_name=first_name, last_name=last_name, at=at)
-    is_new_user = visitor.user is None
-    try:
-        with platform("accept invitation"):
-            return _accept(
-                invitation, user, visitor, is_new_user, organization_name if founding else "", practice, at=at
-            )
-    except IntegrityError as error:
-        if "user_email_once" in str(error):  # an account appeared in this very moment, by another invitation
-            raise SignInRequired from None
-        raise
+    with refusals_in_trail(token=token, visitor=visitor):
+        invitation = find_invitation(token)
+        _require_acceptable(invitation, at=at)
+        require_right_account(invitation, visitor)
+        founding = founds(invitation)
+        practice = _chosen_practice(invitation, visitor, practice_id)
+        if founding and practice is None:
+            organization_name = clean_name(organization_name)
+        user = visitor.user or _new_user(
+            invitation, password=password, first_name=first_name, last_name=last_name, at=at
+        )
+        is_new_user = visitor.user is None
+        try:
+            with platform("accept invitation"):
+                return _accept(
+                    invitation, user, visitor, is_new_user, organization_name if founding else "", practice, at=at
+                )
+        except IntegrityError as error:
+            if "user_email_once" in str(error):  # an account appeared in this very moment, by another invitation
+                raise SignInRequired from None
+            raise
 
 
 def _accept(

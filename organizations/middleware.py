@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
@@ -12,8 +12,12 @@ from audit import services as audit
 from audit.models import Outcome
 from healthivr.kernel.errors import NotFound, NotPermitted
 
-from .selectors import actor_in, organization_named
+from .actor import Actor
+from .selectors import OrganizationInactive, actor_in, organization_named
 from .tenancy import tenant
+
+if TYPE_CHECKING:  # a name for the type checker; at run time nothing here knows accounts
+    from accounts.models import User
 
 
 class _Refused(Exception):
@@ -51,7 +55,7 @@ class TenancyMiddleware:
 
     def _record_refusal(self, request: HttpRequest) -> None:
         """A refused attempt goes into the trail after its request was rolled back, in a transaction of its own."""
-        actor = getattr(request, "actor", None)
+        actor = getattr(request, "actor", None) or getattr(request, "refused_actor", None)
         if actor is None:
             return
         match = request.resolver_match
@@ -69,9 +73,10 @@ def enter(request: HttpRequest, reference: str) -> None:
     nothing to look for, and OrganizationInactive in an organization that is switched off."""
     organization = organization_named(reference)
     request.doors.enter_context(tenant(organization))  # type: ignore[attr-defined]
-    request.actor = actor_in(  # type: ignore[attr-defined]
-        user=request.user,  # type: ignore[arg-type]  # signed in: checked by whoever calls
-        organization=organization,
-        ip=request.client_address,  # type: ignore[attr-defined]
-        request_id=request.request_id,  # type: ignore[attr-defined]
-    )
+    origin = {"ip": request.client_address, "request_id": request.request_id}  # type: ignore[attr-defined]
+    user: User = request.user  # type: ignore[assignment]  # signed in: checked by whoever calls
+    try:
+        request.actor = actor_in(user=user, organization=organization, **origin)  # type: ignore[attr-defined]
+    except OrganizationInactive:  # a member, who acts nowhere and whose attempt stands in the trail all the same
+        request.refused_actor = Actor(user, organization, **origin)  # type: ignore[attr-defined]
+        raise

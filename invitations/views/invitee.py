@@ -6,7 +6,7 @@ table, where no token may be.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 from uuid import UUID
 
@@ -189,9 +189,11 @@ def _presented_token(request: HttpRequest) -> str:
 def accept(request: HttpRequest) -> HttpResponse:
     """Ask for what is missing, then accept. An existing person signs in first and comes back here."""
     token, visitor = _presented_token(request), visitor_of(request)
+    is_attempt = request.method == "POST"
     try:
-        invitation = open_invitation(request, token=token)
-        acceptance.require_right_account(invitation, visitor)
+        with acceptance.refusals_in_trail(token=token, visitor=visitor) if is_attempt else nullcontext():
+            invitation = open_invitation(request, token=token)
+            acceptance.require_right_account(invitation, visitor)
     except SignInRequired:
         return redirect(reverse("accounts:sign_in", query={"next": reverse("invitations:accept_form")}))
     except WrongAccount:
@@ -199,7 +201,7 @@ def accept(request: HttpRequest) -> HttpResponse:
     except DomainError as error:
         return outcome(request, error, token=token)
     form = _accept_form(request, invitation, visitor)
-    if request.method == "POST" and form.is_valid():
+    if is_attempt and form.is_valid():
         return _accept(request, invitation, visitor, form, token=token)
     return _accept_page(request, invitation, form, token=token)
 

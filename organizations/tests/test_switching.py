@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
+from audit.models import AuditEvent
 from healthivr.kernel.errors import NotFound
 from healthivr.testing.factories import MembershipFactory, UserFactory
 from healthivr.testing.world import World
@@ -186,6 +187,14 @@ def test_api__organization_switched_off__403(world: World, sign_in: Callable[[Us
     response = client.get(API, HTTP_X_ORGANIZATION="lee-family-practice")
     assert response.status_code == 403
     assert response.json()["code"] == "organization_inactive"
+    with tenant(world.practice):
+        event = AuditEvent.objects.get()
+    assert (event.action, event.outcome, event.actor_id) == ("access.refused", "4", world.lee.pk)
+    assert (event.detail["route"], event.request_id) == ("invitations_api:list", response["X-Request-ID"])
+    assert client.get("/o/lee-family-practice/invitations/").status_code == 403
+    assert sign_in(world.stone).get(API, HTTP_X_ORGANIZATION="lee-family-practice").status_code == 404
+    with tenant(world.practice):
+        assert [event.detail["route"] for event in AuditEvent.objects.order_by("sequence")][1:] == ["invitations:list"]
     assert sign_in(world.ana).get(API, HTTP_X_ORGANIZATION="lee-family-practice").status_code == 200
 
 

@@ -318,6 +318,48 @@ def test_accept__organization_switched_off__422(world: World) -> None:
     problem(accept(world.invitation), 422, "inviter_not_entitled")
 
 
+# --- refused attempts in the trail -----------------------------------------------------------------------------------
+@pytest.mark.seed("S0.23")
+def test_accept__refused__one_event_with_its_code_in_the_organizations_trail(world: World, sign_in: SignIn) -> None:
+    invitation, nora = invite_somebody_with_an_account(world)
+    problem(accept(invitation), 401, "sign_in_required")
+    response = accept(invitation, {}, sign_in(world.stone))
+    problem(response, 403, "wrong_account")
+    event = acts.trail(world.practice)[-1]
+    assert (event.address, event.request_id) == ("127.0.0.1", response["X-Request-ID"])
+    assert (event.actor_kind, event.detail) == ("person", {"code": "wrong_account"})
+    close(invitation, "cancelled")
+    problem(accept(invitation, {}, sign_in(nora)), 410, "invitation_cancelled")
+    one = str(invitation.pk)
+    assert acts.refusals(world.practice) == [
+        (one, None, "sign_in_required"),
+        (one, world.stone.pk, "wrong_account"),
+        (one, nora.pk, "invitation_cancelled"),
+    ]
+    assert acts.actions(world.strange_practice) == []
+
+
+def test_accept__replaced_link_or_lost_right__in_the_trail(world: World) -> None:
+    old = acts.token_of(world.invitation)
+    acts.act(resend_invitation, actor=world.actor(world.lee), invitation_id=world.invitation.pk)
+    problem(accept(old), 410, "link_replaced")
+    with platform("test"):
+        Membership.objects.filter(user=world.lee).update(role="marketer")
+    problem(accept(world.invitation), 422, "inviter_not_entitled")
+    assert [code for _one, _who, code in acts.refusals(world.practice)] == ["link_replaced", "inviter_not_entitled"]
+
+
+@pytest.mark.parametrize("typed", [{"first_name": ""}, {"password": "short"}, {"practice_id": "mine"}])
+def test_accept__mistyped_never_issued_or_only_looked_at__nothing_in_the_trail(
+    world: World, typed: dict[str, str]
+) -> None:
+    assert accept(world.invitation, {**NORA, **typed}).status_code in (400, 422)
+    problem(accept("A" * 43), 404, "invitation_not_found")
+    close(world.invitation, "cancelled")
+    assert call(Client(), "GET", f"validate/{acts.token_of(world.invitation)}/").status_code == 410
+    assert acts.refusals(world.practice) == acts.refusals(world.platform) == []
+
+
 # --- many at once ----------------------------------------------------------------------------------------------------
 @pytest.mark.seed("S0.11")
 def test_accept__fifty_at_once__one_person_one_membership_and_49_times_409(

@@ -374,6 +374,31 @@ def test_accept__inviter_no_longer_entitled__422_page_and_the_link_is_not_used_u
     assert submit(client, ACCEPT, to=ACCEPT, **NORA).status_code == 302
 
 
+@pytest.mark.seed("S0.23")
+def test_accept__sent_and_refused__one_event_in_the_organizations_trail_and_none_for_looking(world: World) -> None:
+    nora, token = UserFactory(email="nora@example.org"), acts.token_of(acts.invite(world.actor(world.lee)))
+    client = browser(world.stone)
+    read(client.get(link(token)), 403)
+    assert acts.refusals(world.practice) == []
+    response = client.post(ACCEPT, {**proof(client), "token": token})
+    read(response, 403)
+    (refusal,) = acts.refusals(world.practice)
+    assert refusal[1:] == (world.stone.pk, "wrong_account")
+    assert acts.trail(world.practice)[-1].request_id == response["X-Request-ID"]
+    stranger = browser()
+    response = stranger.post(ACCEPT, {**proof_of_sign_in(stranger), "token": token, **NORA})
+    assert response["Location"].startswith("/sign-in/")
+    assert acts.refusals(world.practice)[1][1:] == (None, "sign_in_required")
+    with platform("test"):
+        MembershipFactory(organization=world.practice, user=nora, role="medical_staff")
+    acts.count_seats_anew()
+    owner = browser(nora)
+    read(owner.post(ACCEPT, {**proof(owner), "token": token}), 409)
+    read(owner.post(ACCEPT, {**proof(owner), "token": "A" * 43}), 404)
+    assert [code for _one, _who, code in acts.refusals(world.practice)[2:]] == ["already_member"]
+    assert acts.refusals(world.platform) == acts.refusals(world.strange_practice) == []
+
+
 # --- a new link ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("sent", [{}, {"email": "evil@example.org", "recipient": "evil@example.org"}])
 def test_new_link__expired__goes_to_the_invited_address_and_to_no_other(world: World, sent: dict[str, str]) -> None:
