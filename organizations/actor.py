@@ -30,6 +30,8 @@ class Actor:
     ip: str = ""
     request_id: str = ""
     system: str = ""
+    #: Whether the organization lets office administrators invite, read with their membership. None: not read yet.
+    staff_may_invite: bool | None = None
 
     @property
     def user_id(self) -> UUID | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.core.validators import slug_re
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import NotFound, NotPermitted
@@ -48,7 +48,13 @@ def actor_in(*, user: "User", organization: Organization, ip: str, request_id: s
     Members act with their roles. A platform administrator acts inside any organization as administrator. For everybody
     else the organization does not exist: NotFound. Raises OrganizationInactive for members of one that is switched off.
     """
-    memberships = list(Membership.objects.active().filter(organization=organization, user=user))
+    # With them in one statement what decides whether an office administrator may invite.
+    setting = OrganizationSettings.objects.filter(organization=OuterRef("organization")).values("staff_may_invite")
+    memberships = list(
+        Membership.objects.active()
+        .filter(organization=organization, user=user)
+        .annotate(staff_may_invite=Subquery(setting))
+    )
     roles = frozenset(Role(membership.role) for membership in memberships)
     is_org_admin = any(membership.is_org_admin for membership in memberships)
     is_platform_staff = Role.ADMIN in roles and organization.is_platform
@@ -65,6 +71,7 @@ def actor_in(*, user: "User", organization: Organization, ip: str, request_id: s
         is_org_admin=is_org_admin,
         ip=ip,
         request_id=request_id,
+        staff_may_invite=any(membership.staff_may_invite for membership in memberships),  # type: ignore[attr-defined]
     )
 
 
@@ -133,7 +140,9 @@ def person(*, actor: Actor, membership_id: UUID) -> Membership:
 
 def invitable_types(*, actor: Actor) -> list[Role]:
     """Return the invitation types that the actor may create here, in the order of the role table."""
-    staff_may_invite = Role.OFFICE_ADMIN in actor.roles and settings_of(actor.organization).staff_may_invite
+    staff_may_invite = bool(actor.staff_may_invite)
+    if actor.staff_may_invite is None and Role.OFFICE_ADMIN in actor.roles:
+        staff_may_invite = settings_of(actor.organization).staff_may_invite
     kind = OrganizationKind(actor.organization.kind)
     return [
         invitation_type

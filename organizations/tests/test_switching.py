@@ -1,6 +1,7 @@
 """Who somebody is in an organization, and the way from one to another: URL, header, switcher."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from uuid import uuid4
 
 import pytest
@@ -13,11 +14,12 @@ from healthivr.kernel.errors import NotFound
 from healthivr.testing.factories import MembershipFactory, UserFactory
 from healthivr.testing.world import World
 from organizations.actor import Actor
-from organizations.models import Membership, Organization
+from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import Role
 from organizations.selectors import (
     OrganizationInactive,
     actor_in,
+    invitable_types,
     is_platform_administrator,
     organization_named,
     organizations_of,
@@ -50,8 +52,19 @@ def test_actor__member__with_their_roles(world: World) -> None:
         False,
         "192.0.2.1",
         "test-request",
+        staff_may_invite=False,
     )
     assert acting(world.lee, world.practice).is_org_admin
+
+
+def test_actor__organization_whose_staff_may_invite__knows_it_from_the_same_statement(
+    world: World, django_assert_num_queries: Callable[..., AbstractContextManager[object]]
+) -> None:
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.practice).update(staff_may_invite=True)
+    with tenant(world.practice), django_assert_num_queries(1):
+        omar = actor_in(user=world.omar, organization=world.practice, ip="192.0.2.1", request_id="test-request")
+        assert invitable_types(actor=omar) == [Role.MEDICAL_STAFF]
 
 
 @pytest.mark.seed("S0.24")

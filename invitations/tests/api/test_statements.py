@@ -15,6 +15,7 @@ from healthivr.testing.world import World
 from invitations.models import UserInvitation
 from invitations.tests import acts
 from invitations.tests.api.calls import call
+from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform, tenant
 
 SignIn = Callable[[User], Client]
@@ -36,20 +37,45 @@ def tables(asked: Statements) -> list[str]:
     return found
 
 
+JOINS = ["UPDATE organizations_organizationsettings", "INSERT user_invitations", "INSERT invitation_deliveries"]
+FOUNDS = JOINS[1:]  # takes no seat of the sender
+
+
 @pytest.mark.seed("S4.22")
-def test_create__named_organization__three_domain_statements_and_one_of_each_other(
-    committed_world: World, sign_in: SignIn, statements: Collect
+@pytest.mark.parametrize(
+    ("role", "kind", "flags", "invitation_type", "asked_for"),
+    [
+        ("doctor", "practice", {}, "medical_staff", JOINS),
+        ("doctor", "practice", {"is_org_admin": True}, "office_admin", JOINS),
+        ("office_admin", "practice", {}, "medical_staff", JOINS),
+        ("distributor", "distributor", {}, "sales", JOINS),
+        ("ivr_company", "ivr_company", {"is_org_admin": True}, "ivr_company", JOINS),
+        ("admin", "platform", {"is_org_admin": True}, "admin", JOINS),
+        ("sales", "distributor", {}, "doctor", FOUNDS),
+        ("master_distributor", "master_distributor", {}, "distributor", FOUNDS),
+        ("chp_admin", "chp", {}, "master_distributor", FOUNDS),
+        ("admin", "platform", {}, "chp_admin", FOUNDS),
+    ],
+)
+def test_create__by_each_kind_of_inviter__at_most_three_domain_statements_and_one_of_each_other(
+    committed_world: World,
+    sign_in: SignIn,
+    statements: Collect,
+    role: str,
+    kind: str,
+    flags: dict[str, bool],
+    invitation_type: str,
+    asked_for: list[str],
 ) -> None:
-    client = sign_in(committed_world.lee)
-    body = {"invitation_type": "medical_staff", "email": "nora@example.org"}
+    inviter = committed_world.member(Role(role), OrganizationKind(kind), **flags)
+    acts.allow_staff_to_invite(inviter.organization)
+    assert inviter.user is not None
+    client = sign_in(inviter.user)
+    body = {"invitation_type": invitation_type, "email": "nora@example.org"}
     with statements() as asked:
-        response = call(client, "POST", "", body, at=committed_world.practice)
+        response = call(client, "POST", "", body, at=inviter.organization)
     assert response.status_code == 201
-    assert tables(asked) == [
-        "UPDATE organizations_organizationsettings",
-        "INSERT user_invitations",
-        "INSERT invitation_deliveries",
-    ]
+    assert tables(asked) == asked_for
     assert asked.counts("domain", *TRANSACTION) == {
         "session": 1,
         "person": 1,
@@ -61,17 +87,18 @@ def test_create__named_organization__three_domain_statements_and_one_of_each_oth
     assert asked.by_kind["transaction"] == ["BEGIN", "COMMIT"]
 
 
-def test_create__founding__one_statement_less_for_it_takes_no_seat(
+@pytest.mark.seed("S4.22")
+def test_create__platform_administrator_inside_a_practice__three_domain_statements(
     committed_world: World, sign_in: SignIn, statements: Collect
 ) -> None:
-    sales = committed_world.member("sales", "distributor")  # type: ignore[arg-type]
-    assert sales.user is not None
-    client = sign_in(sales.user)
-    body = {"invitation_type": "doctor", "email": "doc@example.org"}
+    client = sign_in(committed_world.ana)
+    body = {"invitation_type": "medical_staff", "email": "nora@example.org"}
     with statements() as asked:
-        response = call(client, "POST", "", body, at=sales.organization)
+        response = call(client, "POST", "", body, at=committed_world.practice)
     assert response.status_code == 201
-    assert tables(asked) == ["INSERT user_invitations", "INSERT invitation_deliveries"]
+    assert tables(asked) == JOINS
+    # Who is no member is asked for among the platform's staff: behind the door to all, and back into the practice's.
+    assert (asked.count("membership"), asked.count("door"), asked.count("audit")) == (2, 3, 1)
 
 
 def test_create__refused__no_write_is_left_and_one_door(
@@ -186,6 +213,7 @@ def test_list__whatever_its_length__one_data_query_and_no_count(
         ('SELECT "accounts_user"."id" FROM "accounts_user" WHERE "accounts_user"."id" = 1', "person"),
         ('SELECT "accounts_user"."id" FROM "accounts_user" WHERE "accounts_user"."email" = 1', "domain"),
         ('INSERT INTO "organizations_membership" VALUES (1)', "domain"),
+        ('SELECT 1 AS "a" FROM "organizations_membership" WHERE "user_id" = 1 LIMIT 1', "domain"),
         ('SELECT COUNT(*) FROM "organizations_organization" WHERE true', "domain"),
         ("SELECT 1", "domain"),
     ],
