@@ -174,6 +174,15 @@ def timeline(invitation: UserInvitation) -> list[TimelineItem]:
     return sorted(items, key=lambda item: item.at)
 
 
+def correction_of(*, actor: Actor, invitation: UserInvitation) -> UserInvitation | None:
+    """Return what took the place of an invitation whose address was corrected, if the actor may see it: the invitation
+    that the same person made in the very moment in which they cancelled this one (services.correct_address)."""
+    if invitation.status != Status.CANCELLED or invitation.closed_at is None or invitation.closed_by_id is None:
+        return None
+    made = visible_invitations(actor=actor).exclude(pk=invitation.pk)
+    return made.filter(created_at=invitation.closed_at, invited_by=invitation.closed_by_id).first()
+
+
 # --- numbers ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Overview:

@@ -13,13 +13,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.outbox import WAITING
+from accounts.outbox import WAITING, DeliveryStatus
 from healthivr.kernel.errors import Conflict, DomainError, NotPermitted
 from invitations import selectors, services
 from invitations.errors import DuplicateInvitation
 from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm, FilterForm, NewInvitationForm
 from invitations.models import StatusWord, UserInvitation
-from invitations.states import TRANSITIONS, Event
+from invitations.states import TRANSITIONS, Event, Status
 from organizations.actor import Actor
 from organizations.roles import Capability, OrganizationKind, Role
 from organizations.selectors import invitable_types
@@ -144,10 +144,30 @@ def _visible(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitatio
 def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at: datetime) -> dict[str, object]:
     status = invitation.current_status(at=at)
     can = {event.value for event in Event if (status, event) in TRANSITIONS} if may_manage else set()
-    may_send = may_manage and Role(invitation.invitation_type) in invitable_types(actor=actor)
+    may_invite = Role(invitation.invitation_type) in invitable_types(actor=actor)
+    may_send = may_manage and may_invite
     if not may_send:
         can -= {Event.RESEND.value, Event.RENEW.value}
-    lines = story(invitation, selectors.timeline(invitation), at=at)
+    is_unreachable = invitation.delivery_status == DeliveryStatus.BOUNCED
+    if is_unreachable:  # services refuse to send there again
+        can -= {Event.RESEND.value, Event.RENEW.value}
+    correction = selectors.correction_of(actor=actor, invitation=invitation)
+    may_correct = may_send and Event.CANCEL.value in can
+    may_invite_again = (
+        may_invite
+        and status not in (Status.PENDING, Status.ACCEPTED)
+        and (status != Status.EXPIRED or is_unreachable)
+        and not correction
+    )
+    again = ""
+    if may_invite_again:
+        again = _("Invite the right address") if is_unreachable else _("Invite again")
+    lines = story(
+        invitation,
+        selectors.timeline(invitation),
+        correct=_("Correct the address") if may_correct else again,
+        at=at,
+    )
     is_on_its_way = invitation.is_open(at=at) and invitation.delivery_status in WAITING
     return {
         "invitation": invitation,
@@ -156,7 +176,10 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
         "word": invitation.status_word(at=at),
         "language_name": dict(settings.LANGUAGES).get(invitation.language, invitation.language),
         "can": can,
-        "may_send": may_send,
+        "may_correct": may_correct,
+        "is_unreachable": is_unreachable,
+        "again": again,
+        "correction": correction,
         "lines": lines,
         "is_open": invitation.is_open(at=at),
         "is_on_its_way": is_on_its_way,
@@ -168,11 +191,14 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
 # --- new -------------------------------------------------------------------------------------------------------------
 @get_or_post
 def create(request: TenantRequest, organization: str) -> HttpResponse:
-    """Invite somebody."""
+    """Invite somebody; with `?like=<id>` the form is filled in from an earlier invitation."""
     actor = request.actor
     actor.require(Capability.INVITE)
     roles = invitable_types(actor=actor)
-    form = NewInvitationForm(request.POST if request.method == "POST" else None, roles=roles)
+    if request.method == "POST":
+        form = NewInvitationForm(request.POST, roles=roles)
+    else:
+        form = NewInvitationForm(roles=roles, initial=_like(request))
     existing = ""
     if form.is_valid():
         try:
@@ -190,6 +216,20 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
         {"form": form, "roles": roles, "existing": existing},
         status=422 if form.errors else 200,
     )
+
+
+def _like(request: TenantRequest) -> dict[str, str]:
+    """Return what a new invitation takes from the one that the address names, if the actor may see it. An address that
+    does not receive mail is left out."""
+    try:
+        invitation_id = UUID(request.GET.get("like", ""))
+    except ValueError:
+        return {}
+    like = selectors.invitation_detail(actor=request.actor, invitation_id=invitation_id)
+    taken = ["invitation_type", "first_name", "last_name", "language", "message"]
+    if like.delivery_status != DeliveryStatus.BOUNCED:
+        taken.append("email")
+    return {field: getattr(like, field) for field in taken}
 
 
 def _say(request: HttpRequest, text: str, invitation: UserInvitation) -> None:

@@ -92,10 +92,11 @@ def reason_in_words(answer: str) -> str:
     return ""
 
 
-def story(invitation: UserInvitation, items: list[TimelineItem], *, at: datetime) -> list[Line]:
-    """Return the lines of a timeline, and as the last one what lies ahead."""
+def story(invitation: UserInvitation, items: list[TimelineItem], *, correct: str, at: datetime) -> list[Line]:
+    """Return the lines of a timeline, and as the last one what lies ahead. `correct` names the button that leads to
+    another address, empty when there is none."""
     items = sorted(items, key=lambda item: (item.at, item.kind == "delivery"))  # what caused a mail comes before it
-    lines = [_delivery(item.delivery, at=at) if item.delivery else _event(invitation, item) for item in items]
+    lines = [_delivery(item.delivery, correct=correct) if item.delivery else _event(invitation, item) for item in items]
     if invitation.is_open(at=at):
         lines.append(Line("clock", "future", _("The link stops working"), invitation.expires_at))
     return lines
@@ -126,7 +127,7 @@ def _detail(kind: str, reason: str) -> str:
     return _(reason) if reason == ADDRESS_CORRECTED else reason
 
 
-def _delivery(delivery: Delivery, *, at: datetime) -> Line:
+def _delivery(delivery: Delivery, *, correct: str) -> Line:
     icon, tone, words = DELIVERIES[delivery.status]
     is_retry = delivery.status == DeliveryStatus.QUEUED and delivery.attempt > 1
     if is_retry:
@@ -139,18 +140,18 @@ def _delivery(delivery: Delivery, *, at: datetime) -> Line:
         # An answer to the message may use the words of one to the address, and says nothing about the mailbox.
         detail="" if delivery.status == DeliveryStatus.REJECTED else reason_in_words(delivery.reason),
         technical=delivery.reason,
-        next=_next_step(delivery),
+        next=_next_step(delivery, correct=correct),
     )
 
 
-def _next_step(delivery: Delivery) -> str:
+def _next_step(delivery: Delivery, *, correct: str) -> str:
     """Say what a person can do about a delivery that went wrong."""
-    if delivery.status == DeliveryStatus.BOUNCED:
-        return _("Ask for the right address, then choose “Correct the address”.")
-    if delivery.status == DeliveryStatus.REJECTED:
-        return _(
-            "Shorten or leave out the note and send it again, or choose “Correct the address” for another address."
-        )
+    if delivery.status == DeliveryStatus.BOUNCED and correct:
+        return _("Ask for the right address, then choose “%(button)s”.") % {"button": correct}
+    if delivery.status == DeliveryStatus.REJECTED and correct:
+        return _("Shorten or leave out the note and send it again, or choose “%(button)s” for another address.") % {
+            "button": correct
+        }
     if delivery.status == DeliveryStatus.COMPLAINED:
         return _("Talk to the person before you write again.")
     if delivery.status == DeliveryStatus.DISABLED:

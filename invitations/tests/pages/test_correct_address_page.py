@@ -35,7 +35,10 @@ def test_correct_address__another_one__old_cancelled_new_sent_and_led_there(worl
     assert page.notices == ["A new invitation is on its way to nora@example.org. The old one is cancelled."]
     assert (new.first_name, new.message, new.invitation_type) == ("Nora", "Hello", "medical_staff")
     assert acts.fresh(world.invitation).status == "cancelled"
-    assert "Address corrected" in read(client.get(here(world.invitation))).main
+    old = read(client.get(here(world.invitation)))
+    assert "Address corrected" in old.main
+    assert old.links["See the new invitation"] == here(new)
+    assert "Invite again" not in old.links
     assert acts.seats_used(world.practice) == 4
 
 

@@ -69,6 +69,23 @@ def test_create__role_that_invites_nobody_here__says_so_instead_of_a_form(world:
     assert read(browser(world.omar).get(HERE)).options("invitation_type") == ["medical_staff"]
 
 
+def test_create__like_an_invitation_that_one_may_not_see__as_if_there_were_none(world: World) -> None:
+    with platform("test"):
+        of_omar = InvitationFactory(organization=world.practice, invited_by=world.omar, upline=world.omar)
+    acts.allow_staff_to_invite(world.practice)
+    client = browser(world.omar)
+    assert read(client.get(f"{HERE}?like={of_omar.pk}")).values["email"] == of_omar.email
+    page = read(client.get(f"{HERE}?like={world.invitation.pk}"), 403)
+    assert "A colleague sent this invitation." in page.main
+    assert "new.nurse" not in page.text
+    read(client.get(f"{HERE}?like={world.strange_invitation.pk}"), 404)
+
+
+@pytest.mark.parametrize("junk", ["", "1", "new", "x" * 500, "٣"])
+def test_create__like_nothing_that_could_be_one__an_empty_form(world: World, junk: str) -> None:
+    assert read(browser(world.lee).get(f"{HERE}?like={junk}")).values["email"] == ""
+
+
 # --- sent ------------------------------------------------------------------------------------------------------------
 @pytest.mark.seed("S0.27", "S4.14")
 def test_create__everything_right__invited_and_led_to_the_invitation(world: World) -> None:

@@ -133,7 +133,7 @@ def test_detail__what_became_of_the_mail__in_words_and_what_to_do(
     assert line in story(page)
     assert words in page.main
     if status == "bounced":
-        assert "Correct the address" in page.main
+        assert "then choose “Correct the address”" in page.main
         assert "Send again" not in page.buttons
     if status == "rejected":
         assert "Send again" in page.buttons
@@ -153,6 +153,53 @@ def test_detail__markup_or_template_syntax__plain_text_everywhere(world: World, 
     assert page.heading == f"{text} {text}"
     assert page.main.count(text) >= 4
     assert not [script for script in page.tree.all("script") if script.children]
+
+
+def test_detail__expired_and_its_address_does_not_receive__the_right_address_is_the_way_on(world: World) -> None:
+    change(world.invitation, first_name="Nora", message="Hello")
+    deliver(world.invitation, "bounced")
+    close(world.invitation, "overdue")
+    page = look(world)
+    assert "then choose “Invite the right address”" in page.main
+    assert page.buttons == [], "services refuse to renew it"
+    new = read(browser(world.lee).get(page.links["Invite the right address"]))
+    assert new.values["email"] == ""
+    assert (new.values["first_name"], new.values["message"]) == ("Nora", "Hello")
+
+
+@pytest.mark.parametrize("how", ["declined", "cancelled"])
+def test_detail__closed_for_good__invite_again_fills_in_a_new_one(world: World, how: str) -> None:
+    change(world.invitation, first_name="Nora", last_name="Quist", message="One\nTwo", language="es")
+    close(world.invitation, how)
+    client = browser(world.lee)
+    address = look(world).links["Invite again"]
+    assert address == f"{LIST}new/?like={world.invitation.pk}"
+    assert read(client.get(address)).values == {
+        "invitation_type": "medical_staff",
+        "email": "new.nurse@example.org",
+        "first_name": "Nora",
+        "last_name": "Quist",
+        "expires_in_hours": "",
+        "language": "es",
+        "message": "One\nTwo",
+    }
+    assert submit(client, address).status_code == 302
+    assert read(client.get(LIST)).text.count("Nora Quist") == 2
+
+
+def test_detail__closed_invitation_and_somebody_who_may_not_invite_for_its_role__no_way_that_ends_in_a_refusal(
+    world: World,
+) -> None:
+    with platform("test"):
+        boss = MembershipFactory(organization=world.practice, role=Role.LAB_TECH, is_org_admin=True).user
+    close(world.invitation, "declined")
+    assert "Invite again" in look(world).links
+    assert "Invite again" not in read(browser(boss).get(here(world.invitation))).links
+
+
+def test_detail__accepted_invitation__not_invited_again(world: World) -> None:
+    close(world.invitation, "accepted")
+    assert "Invite again" not in look(world).links
 
 
 def test_detail__story_of_many_acts__in_order(world: World) -> None:
