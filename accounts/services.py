@@ -164,9 +164,14 @@ def check_credentials(*, email: str, password: str, ip: str, request_id: str) ->
                 detail={"address": address_digest(address)},
             )
         raise InvalidCredentials
+    record_session_start(user=user, ip=ip, request_id=request_id)
+    return user
+
+
+def record_session_start(*, user: User, ip: str, request_id: str) -> None:
+    """Note in the trail that a session of somebody begins: by signing in, by set-up, by accepting as a new person."""
     with platform("sign-in"):
         audit.record(actor=_platform_actor(user, ip=ip, request_id=request_id), action="session.started", target=user)
-    return user
 
 
 def record_sign_out(*, user: User, ip: str, request_id: str) -> None:

@@ -59,6 +59,7 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
         services.open_setup_link(secret=secret, at=timezone.now())
         if form.is_valid():
             user = services.set_up_platform(secret=secret, at=timezone.now(), **form.cleaned_data, **origin(request))
+            services.record_session_start(user=user, **origin(request))
             login(request, user, backend=BACKEND)
             messages.success(request, _("You are set up. Now invite the first people."))
             return redirect("home")

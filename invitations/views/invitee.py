@@ -238,6 +238,7 @@ def _accept(
     except DomainError as error:
         return outcome(request, error, token=token)
     if accepted.is_new_user:
+        accounts.record_session_start(user=accepted.user, **origin(request))
         login(request, accepted.user, backend=BACKEND)
     response = redirect("invitations:welcome", accepted.organization.slug)
     return _forget(response)

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import create_setup_link
+from audit.models import AuditEvent
 from healthivr.testing.factories import PASSWORD, UserFactory
 from healthivr.testing.pages import browser, read, submit
 from organizations.models import Membership
@@ -32,7 +33,11 @@ def test_setup__everything_right__administrator_signed_in_and_led_to_the_platfor
     assert (user.email, user.get_full_name()) == ("ana@example.org", "Ana Ruiz")
     with platform("test"):
         membership = Membership.objects.get()
+        event = AuditEvent.objects.order_by("recorded", "sequence").last()
     assert (membership.role, membership.is_org_admin) == ("admin", True)
+    assert event is not None
+    assert (event.action, event.actor_id, event.target_id) == ("session.started", user.pk, str(user.pk))
+    assert (event.organization_id, event.request_id) == (membership.organization_id, response["X-Request-ID"])
     response = client.get("/")
     page = read(client.get(response["Location"]))
     assert page.notices == ["You are set up. Now invite the first people."]

@@ -75,6 +75,9 @@ def test_accept__new_person__from_the_mail_to_the_welcome_with_the_token_left_be
     user = User.objects.get(email="new.nurse@example.org")
     assert user.check_password(PASSWORD)
     assert [m.role for m in acts.memberships(user)] == ["medical_staff"]
+    started = acts.trail(world.platform)[-1]
+    assert (started.action, started.actor_id, started.target_id) == ("session.started", user.pk, str(user.pk))
+    assert started.request_id == response["X-Request-ID"]
     for session in Session.objects.all():
         assert token not in str(session.get_decoded()), "the session stands in a table"
 
@@ -245,6 +248,7 @@ def test_accept__existing_person_signed_in_already__one_button(world: World) -> 
     response = submit(client, link(invitation), to=ACCEPT)
     assert response["Location"] == "/o/lee-family-practice/welcome/"
     assert len(acts.memberships(nora)) == 1
+    assert acts.actions(world.platform) == [], "the session began before"
 
 
 @pytest.mark.parametrize("has_account", [True, False])
