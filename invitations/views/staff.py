@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -18,7 +19,7 @@ from healthivr.kernel.errors import Conflict, DomainError, NotPermitted
 from invitations import selectors, services
 from invitations.errors import DuplicateInvitation
 from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm, FilterForm, NewInvitationForm
-from invitations.models import StatusWord, UserInvitation
+from invitations.models import LEFT_DELIVERY, StatusWord, UserInvitation
 from invitations.states import TRANSITIONS, Event, Status
 from organizations.actor import Actor
 from organizations.roles import Capability, OrganizationKind, Role
@@ -149,8 +150,11 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
     if not may_send:
         can -= {Event.RESEND.value, Event.RENEW.value}
     is_unreachable = invitation.delivery_status == DeliveryStatus.BOUNCED
+    is_on_its_way = invitation.is_open(at=at) and invitation.delivery_status in WAITING
     if is_unreachable:  # services refuse to send there again
         can -= {Event.RESEND.value, Event.RENEW.value}
+    if is_on_its_way:  # it would kill the link that is just leaving
+        can.discard(Event.RESEND.value)
     correction = selectors.correction_of(actor=actor, invitation=invitation)
     may_correct = may_send and Event.CANCEL.value in can
     may_invite_again = (
@@ -168,7 +172,6 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
         correct=_("Correct the address") if may_correct else again,
         at=at,
     )
-    is_on_its_way = invitation.is_open(at=at) and invitation.delivery_status in WAITING
     return {
         "invitation": invitation,
         "name": f"{invitation.first_name} {invitation.last_name}".strip() or invitation.email,
@@ -178,6 +181,7 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
         "can": can,
         "may_correct": may_correct,
         "is_unreachable": is_unreachable,
+        "resend_is_next": _resend_is_next(invitation, at=at),
         "again": again,
         "correction": correction,
         "lines": lines,
@@ -186,6 +190,15 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
         "pause": "2s" if (at - invitation.updated_at).total_seconds() < 60 else "15s",
         "seen": f"{invitation.delivery_status}-{invitation.status}-{len(lines)}",
     }
+
+
+def _resend_is_next(invitation: UserInvitation, *, at: datetime) -> bool:
+    """Whether sending again is what one most likely came for: the mail did not leave, or the link ends soon and most of
+    its time is over."""
+    if invitation.delivery_status not in LEFT_DELIVERY:
+        return True
+    left = invitation.expires_at - at
+    return left <= selectors.EXPIRING_SOON and left < at - (invitation.sent_at or invitation.created_at)
 
 
 # --- new -------------------------------------------------------------------------------------------------------------
@@ -208,7 +221,7 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
             if isinstance(error, DuplicateInvitation):
                 existing = str(error.extra.get("existing", ""))
         else:
-            _say(request, _("The invitation to {email} is made. Below you see whether its e-mail leaves."), invitation)
+            messages.success(request, _created(invitation, organization))
             return redirect("invitations:detail", organization, invitation.pk)
     return render(
         request,
@@ -230,6 +243,17 @@ def _like(request: TenantRequest) -> dict[str, str]:
     if like.delivery_status != DeliveryStatus.BOUNCED:
         taken.append("email")
     return {field: getattr(like, field) for field in taken}
+
+
+def _created(invitation: UserInvitation, organization: str) -> str:
+    """Return what is said of a new invitation. That it is being sent is hidden by CSS as soon as it is not so."""
+    return format_html(
+        '{} <span class="while-sending">{}</span> <a href="{}">{}</a>',
+        _("Invitation to %(email)s created.") % {"email": invitation.email},
+        _("We are sending it now."),
+        reverse("invitations:create", args=[organization]),
+        _("Invite somebody else"),
+    )
 
 
 def _say(request: HttpRequest, text: str, invitation: UserInvitation) -> None:

@@ -38,9 +38,9 @@
   });
   window.addEventListener("pageshow", () => settle());
 
-  /* Errors: the focus goes to their summary, and from there to the field. */
+  /* The focus goes to the summary of errors, and from there to the field; else to what a page says of the act before. */
   function focusSummary() {
-    const summary = document.querySelector("[data-focus]");
+    const summary = document.querySelector(".error-summary[data-focus]") || document.querySelector("[data-focus]");
     if (summary) {
       summary.focus();
     }

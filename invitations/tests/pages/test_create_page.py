@@ -98,7 +98,12 @@ def test_create__everything_right__invited_and_led_to_the_invitation(world: Worl
     assert (row.expires_at - row.created_at).total_seconds() == 24 * 3600
     assert acts.deliveries(row) == ["queued"]
     page = read(client.get(response["Location"]))
-    assert page.notices == ["The invitation to nora@example.org is made. Below you see whether its e-mail leaves."]
+    assert page.notices == [
+        "Invitation to nora@example.org created. We are sending it now. Invite somebody else",
+    ]
+    assert page.links["Invite somebody else"] == HERE
+    (notice,) = [box for all_ in page.tree.all(id="messages") for box in all_.with_class("notice")]
+    assert (notice["role"], notice["tabindex"]) == ("status", "-1")
     assert acts.token_of(row) not in client.get(response["Location"]).content.decode()
 
 

@@ -68,7 +68,7 @@ def test_detail__open_invitation__facts_story_acts_and_no_link(world: World) -> 
     for words in ("new.nurse@example.org", "Medical staff", "Jun Lee", "English", "See you on Monday. Bring coffee."):
         assert words in page.main
     assert story(page) == ["Created", "The link stops working"]
-    assert page.buttons == ["Send again"]
+    assert page.buttons == [], "what is just leaving is not sent again"
     assert page.links["Correct the address"] == here(world.invitation, "address/")
     assert page.links["Edit"] == here(world.invitation, "edit/")
     assert page.links["Cancel invitation"] == here(world.invitation, "cancel/")
@@ -270,8 +270,31 @@ def test_standing__opened_as_a_page__leads_to_the_page(world: World) -> None:
 
 
 # --- send again and renew --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("status", "created", "hours", "look_of_it"),
+    [
+        ("sent", 0, 168, "btn-secondary"),
+        ("sent", 150, 18, "btn-primary"),
+        ("sent", 0, 24, "btn-secondary"),  # a short life is not an urgency
+        ("failed", 0, 168, "btn-primary"),
+    ],
+)
+def test_detail__send_again__loud_only_when_it_is_next_and_says_what_it_does(
+    world: World, status: str, created: int, hours: int, look_of_it: str
+) -> None:
+    now = timezone.now()
+    deliver(world.invitation, status)
+    times = {"created_at": now - timedelta(hours=created), "expires_at": now + timedelta(hours=hours)}
+    change(world.invitation, **times, sent_at=times["created_at"])
+    page = look(world)
+    (button,) = [button for main in page.tree.all("main") for button in main.all("button")]
+    assert (button.text, button.classes) == ("Send again", {"btn", look_of_it})
+    assert "The link in the earlier mail stops working." in page.main
+
+
 @pytest.mark.seed("S0.8")
 def test_resend__open_invitation__new_link_and_said_so(world: World) -> None:
+    deliver(world.invitation, "sent")
     client, old = browser(world.lee), acts.token_of(world.invitation)
     response = submit(client, here(world.invitation), to=here(world.invitation, "resend/"))
     assert (response.status_code, response["Location"]) == (302, here(world.invitation))
@@ -287,7 +310,7 @@ def test_renew__expired_invitation__open_again_and_said_so(world: World) -> None
     response = submit(client, here(world.invitation), to=here(world.invitation, "renew/"))
     page = read(client.get(response["Location"]))
     assert "A new link is on its way" in page.notices[0]
-    assert page.buttons == ["Send again"]
+    assert page.buttons == []
 
 
 @pytest.mark.parametrize(
@@ -334,6 +357,7 @@ def test_acts__posted_without_csrf_token__403_page_and_nothing_done(world: World
     acts.count_seats_anew()
     client = browser(world.lee)
     if act == "resend/":
+        deliver(other, "sent")
         assert submit(client, here(other), to=here(other, act)).status_code == 302
     with acts.nothing_written():
         page = read(client.post(here(world.invitation, act), {"email": "x@example.org", "reason": "x"}), 403)
