@@ -5,7 +5,7 @@ secret, DEBUG, mail that goes nowhere, or (healthivr/checks.py) a database role 
 """
 
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -114,6 +114,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,  # of who gives a hint: kombu's own are six seconds of a request (a worker's go on for ever)
 }
 CELERY_TIMEZONE = "UTC"
+# Keeps its times in memory. Celery's own default keeps them in a pickle, which runs the code of whoever can write it.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "relay deliveries": {"task": "invitations.tasks.relay_deliveries", "schedule": timedelta(seconds=5)},
     "relay account mail": {"task": "accounts.tasks.relay_account_mail", "schedule": timedelta(seconds=5)},
@@ -123,6 +125,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "clear sessions": {"task": "accounts.tasks.clear_expired_sessions", "schedule": timedelta(hours=24)},
 }
 for _entry in CELERY_BEAT_SCHEDULE.values():
+    _entry["last_run_at"] = datetime(2000, 1, 1, tzinfo=UTC)  # due at each start: beat remembers nothing
     _entry["options"] = {"expires": _entry["schedule"].total_seconds()}  # a tick that waited out its turn is stale
 
 # --- applications ----------------------------------------------------------------------------------------------------

@@ -43,10 +43,9 @@ def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..
             "2",
             "--beat",
         ]
-        schedule = ["--schedule", str(tmp_path / f"beat-{len(started)}")]
         with (tmp_path / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [*command, *schedule, *arguments],
+                [*command, *arguments],
                 env=process_environment(**environment),
                 cwd=settings.BASE_DIR,
                 stdout=log,

@@ -378,7 +378,7 @@ COMMANDS = {
     "migrate": [sys.executable, "manage.py", "migrate", "--check"],
     "web": ["gunicorn", "--no-control-socket", "--config", "healthivr/gunicorn.conf.py", "healthivr.wsgi"],
     "worker": ["celery", "--quiet", "-A", "healthivr.celery", "worker", "--concurrency", "1"],
-    "beat": ["celery", "--quiet", "-A", "healthivr.celery", "beat", "--schedule", "/nowhere/beat"],
+    "beat": ["celery", "--quiet", "-A", "healthivr.celery", "beat"],
 }
 
 

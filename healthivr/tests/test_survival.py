@@ -22,7 +22,7 @@ from uuid import uuid4
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from celery import Celery
-from django.conf import LazySettings
+from django.conf import LazySettings, settings
 from django.db import connection
 from django.utils import timezone
 from redis import Redis
@@ -258,6 +258,21 @@ def make_without_hints(world: World, count: int) -> None:
         patch.setattr("invitations.services.hint_relay", lambda: None)
         invite_many(world, count)
     assert states() == {"queued": count}
+
+
+def test_beat__started__asks_for_everything_at_once_and_keeps_nothing_on_disk(installation: Installation) -> None:
+    files = {path.name for path in ROOT.iterdir()}
+    wanted = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+
+    def asked() -> set[str]:
+        queued = installation.redis.lrange(f"{installation.prefix}:celery", 0, -1)
+        return {json.loads(task)["headers"]["task"] for task in queued}
+
+    installation.start("beat")
+
+    assert wait_until(lambda: asked() == wanted, PATIENCE), asked()
+    assert {path.name for path in ROOT.iterdir()} == files
+    assert [path for path in installation.logs.iterdir() if path.suffix != ".log" and path.is_file()] == []
 
 
 @pytest.mark.seed("S0.17", "S4.8")
