@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID, new_id
 
-from .roles import OrganizationKind, Role
+from .roles import NEVER_ADMINISTRATORS, OrganizationKind, Role
 from .tenancy import TenantModel
 
 
@@ -149,6 +149,17 @@ class Membership(TenantModel):
             models.CheckConstraint(
                 condition=~Q(role=Role.ADMIN) | Q(organization=PLATFORM_ORGANIZATION_ID),
                 name="membership_admins_are_platform_staff",
+            ),
+            # On the platform the role and the flag are one, so that its last Admin is its last administrator.
+            models.CheckConstraint(
+                condition=~Q(organization=PLATFORM_ORGANIZATION_ID)
+                | Q(role=Role.ADMIN, is_org_admin=True)
+                | ~Q(role=Role.ADMIN) & Q(is_org_admin=False),
+                name="membership_platform_is_run_by_admins",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_org_admin=False) | ~Q(role__in=sorted(NEVER_ADMINISTRATORS)),
+                name="membership_patients_run_nothing",
             ),
         ]
         indexes = [

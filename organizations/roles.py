@@ -111,6 +111,10 @@ FOUNDED_BELOW: dict[OrganizationKind, frozenset[OrganizationKind]] = {
 JOINING = frozenset({Role.ADMIN, Role.SALES, Role.OFFICE_ADMIN, Role.MEDICAL_STAFF})
 
 
+#: Who cannot run an organization: they are cared for there, and do not work there.
+NEVER_ADMINISTRATORS = frozenset({Role.PATIENT, Role.PROXY})
+
+
 class Capability(StrEnum):
     """What a service may ask an actor for. Codes, not role names (C7)."""
 

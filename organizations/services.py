@@ -10,12 +10,13 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
-from healthivr.kernel.errors import Conflict, Malformed, NotFound
+from healthivr.kernel.errors import Conflict, Malformed, NotFound, Refused
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from healthivr.kernel.names import clean_line, clean_text
 
 from .actor import Actor
 from .models import Membership, MembershipStatus, Organization, OrganizationSettings
-from .roles import Capability, OrganizationKind, Role
+from .roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role
 from .seats import free_member_seat, lock_seats
 
 #: Sent inside the transaction in which somebody's last membership in an organization ended, with `membership`, `actor`
@@ -30,6 +31,13 @@ class LastAdministrator(Conflict):
 
     code = "last_administrator"
     message = _("This person is the only administrator of the organization. Make somebody else an administrator first.")
+
+
+class AdministrationFixed(Refused):
+    """Some roles always administer, some never do."""
+
+    code = "administration_fixed"
+    message = _("Administration comes with the role here. To change it, end the membership or invite the person again.")
 
 
 class AlreadyMember(Conflict):
@@ -118,13 +126,16 @@ def add_membership(
 
 
 def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: bool, at: datetime) -> Membership:
-    """Make a member an administrator of the organization, or no longer one. Raises LastAdministrator."""
+    """Make a member an administrator of the organization, or no longer one. Raises LastAdministrator, and
+    AdministrationFixed on the platform, which its Admins run, and for patients."""
     actor.require(Capability.MANAGE_PEOPLE)
     with transaction.atomic():
         lock_seats(organization_id=actor.organization_id)
         membership = _locked(actor, membership_id)
         if membership.is_org_admin == is_org_admin:
             return membership
+        if not can_change_administrator(membership):
+            raise AdministrationFixed
         if not is_org_admin:
             _require_another_administrator(membership)
         membership.is_org_admin = is_org_admin
@@ -136,6 +147,11 @@ def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: boo
             changes={"is_org_admin": [str(not is_org_admin).lower(), str(is_org_admin).lower()]},
         )
     return membership
+
+
+def can_change_administrator(membership: Membership) -> bool:
+    """Say whether administration is given and taken in this membership, or fixed by its role."""
+    return membership.organization_id != PLATFORM_ORGANIZATION_ID and membership.role not in NEVER_ADMINISTRATORS
 
 
 def end_membership(*, actor: Actor, membership_id: UUID, reason: str, at: datetime) -> Membership:

@@ -78,7 +78,7 @@ def change_administrator(request: TenantRequest, organization: str, membership_i
         membership = services.change_administrator(
             actor=request.actor, membership_id=membership_id, is_org_admin=makes, at=timezone.now()
         )
-    except services.LastAdministrator as error:
+    except (services.LastAdministrator, services.AdministrationFixed) as error:
         messages.error(request, str(error.message))
         return redirect("organizations:member", organization, membership_id)
     name = membership.user.get_full_name()

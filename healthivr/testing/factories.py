@@ -61,6 +61,7 @@ class MembershipFactory(factory.django.DjangoModelFactory[Membership]):
     organization = factory.SubFactory(OrganizationFactory)
     user = factory.SubFactory(UserFactory)
     role = Role.DOCTOR
+    is_org_admin = factory.LazyAttribute(lambda made: made.role == Role.ADMIN)
     started_at = factory.LazyFunction(timezone.now)
 
     @factory.post_generation

@@ -22,6 +22,7 @@ from organizations.models import Membership, OrganizationSettings
 from organizations.roles import Role
 from organizations.selectors import people, person
 from organizations.services import (
+    AdministrationFixed,
     AlreadyMember,
     LastAdministrator,
     add_membership,
@@ -194,6 +195,35 @@ def test_administrator__who_may_not_or_no_active_member__refused(world: World, n
         change_administrator(
             actor=world.actor(world.lee), membership_id=membership_of(world.stone).pk, is_org_admin=False, at=now
         )
+
+
+@pytest.mark.parametrize("role", [Role.SUPPORT, Role.ADMIN])
+def test_administrator__on_the_platform__comes_with_the_role_alone(world: World, now: datetime, role: Role) -> None:
+    with platform("test"):
+        other = MembershipFactory(organization=world.platform, role=role)
+    assert other.is_org_admin == (role == Role.ADMIN)
+    ana = world.actor(world.ana, world.platform)
+    with tenant(world.platform), pytest.raises(AdministrationFixed):
+        change_administrator(actor=ana, membership_id=other.pk, is_org_admin=not other.is_org_admin, at=now)
+    with pytest.raises(IntegrityError, match="membership_platform_is_run_by_admins"), platform("test"):
+        Membership.objects.filter(pk=other.pk).update(is_org_admin=not other.is_org_admin)
+
+
+def test_administrator__a_patient__is_never_one(world: World, now: datetime) -> None:
+    with platform("test"):
+        pat = MembershipFactory(organization=world.practice, role=Role.PATIENT)
+    with tenant(world.practice), pytest.raises(AdministrationFixed):
+        change_administrator(actor=world.actor(world.lee), membership_id=pat.pk, is_org_admin=True, at=now)
+    with pytest.raises(IntegrityError, match="membership_patients_run_nothing"), platform("test"):
+        Membership.objects.filter(pk=pat.pk).update(is_org_admin=True)
+
+
+def test_last_admin_of_the_platform__beside_support__stays(world: World, now: datetime) -> None:
+    with platform("test"):
+        MembershipFactory(organization=world.platform, role=Role.SUPPORT)
+        anas = Membership.objects.get(user=world.ana).pk
+    with tenant(world.platform), pytest.raises(LastAdministrator):
+        end_membership(actor=world.actor(world.ana, world.platform), membership_id=anas, reason="I leave", at=now)
 
 
 # --- the last administrator ------------------------------------------------------------------------------------------
@@ -377,4 +407,10 @@ def test_membership__what_the_domain_does_not_know__refused_by_the_database(
 def test_membership__every_role__can_be_stored_where_it_belongs(world: World, role: str) -> None:
     home = world.platform if role == "admin" else world.practice
     with tenant(home):
-        Membership.objects.create(organization=home, user=UserFactory(), role=role, started_at=timezone.now())
+        Membership.objects.create(
+            organization=home,
+            user=UserFactory(),
+            role=role,
+            is_org_admin=role == "admin",
+            started_at=timezone.now(),
+        )
