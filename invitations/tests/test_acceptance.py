@@ -407,6 +407,7 @@ def test_accept__invited_by_a_platform_administrator_inside_the_practice__while_
     acts.accept(acts.invite(ana, email="allowed@example.org"))
     invitation = acts.invite(ana)
     with platform("test"):
+        MembershipFactory(organization=world.platform, role=Role.ADMIN)
         Membership.objects.filter(user=world.ana).update(role=Role.SUPPORT, is_org_admin=False)
     with acts.nothing_written(), pytest.raises(InviterNotEntitled):
         acts.accept(invitation)
