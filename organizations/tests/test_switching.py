@@ -87,11 +87,30 @@ def test_actor__platform_administrator__inside_any_organization(world: World) ->
         assert actor.organization == organization
 
 
-def test_actor__platform_administrator_who_is_a_member_too__acts_as_that_member(world: World) -> None:
-    """Somebody who treats patients in a practice does not run it by being platform staff."""
-    join(world.ana, world.practice, role=Role.DOCTOR)
+@pytest.mark.seed("S2.23")
+def test_actor__platform_administrator_who_is_a_member_too__has_the_rights_of_both(
+    world: World, sign_in: Callable[[User], Client]
+) -> None:
+    people = "/o/lee-family-practice/people/"
+    assert sign_in(world.ana).get(people).status_code == 200
+    own = join(world.ana, world.practice, role=Role.MEDICAL_STAFF)
     actor = acting(world.ana, world.practice)
-    assert (actor.roles, actor.is_org_admin) == (frozenset({Role.DOCTOR}), False)
+    assert (actor.roles, actor.is_org_admin) == (frozenset({Role.ADMIN, Role.MEDICAL_STAFF}), True)
+    assert actor.role == "admin"
+    assert sign_in(world.ana).get(people).status_code == 200
+    join(UserFactory(), world.platform, role=Role.ADMIN, is_org_admin=True)
+    with platform("test"):
+        Membership.objects.filter(user=world.ana).exclude(pk=own.pk).update(status="ended", ended_at=timezone.now())
+    assert acting(world.ana, world.practice).roles == {Role.MEDICAL_STAFF}
+    assert sign_in(world.ana).get(people).status_code == 403
+
+
+def test_platform_administrator__only_the_role_there_of_an_active_person(world: World) -> None:
+    assert is_platform_administrator(world.ana)
+    assert not is_platform_administrator(world.lee)
+    join(UserFactory(), world.platform, role=Role.ADMIN, is_org_admin=True)
+    User.objects.filter(pk=world.ana.pk).update(is_active=False)
+    assert not is_platform_administrator(world.ana)
 
 
 def test_actor__other_platform_staff__no_way_into_other_organizations(world: World) -> None:
