@@ -27,6 +27,7 @@ from organizations.tenancy import platform
 from .delivery import queue_notice
 from .entitlement import inviter_is_entitled
 from .errors import (
+    AccountSwitchedOff,
     AlreadyAccepted,
     InvitationClosed,
     InvitationNotFound,
@@ -128,12 +129,15 @@ def practices_to_choose(invitation: UserInvitation, visitor: Visitor) -> list[Or
 
 
 def require_right_account(invitation: UserInvitation, visitor: Visitor) -> None:
-    """Raise SignInRequired when the invited address has an account and nobody is signed in, and WrongAccount when
-    somebody else is. Possession of the link alone never joins an existing account."""
+    """Raise SignInRequired when the invited address has an account and nobody is signed in, AccountSwitchedOff when its
+    owner could not sign in, and WrongAccount when somebody else is signed in. Possession of the link alone never joins
+    an existing account."""
     account_id = invitation.account_id  # type: ignore[attr-defined]
     if visitor.user is not None and visitor.user.pk != account_id:
         raise WrongAccount
     if visitor.user is None and account_id is not None:
+        if not User.objects.filter(pk=account_id, is_active=True).exists():
+            raise AccountSwitchedOff
         raise SignInRequired
 
 
@@ -179,9 +183,9 @@ def accept_invitation(
     """Accept an invitation: create the account if the address has none, and the membership, in one transaction.
 
     The role comes from the invitation and from nowhere else. The password is hashed before the transaction opens. Raises
-    InvitationNotFound, InvitationClosed, LinkReplaced, AlreadyAccepted, SignInRequired, WrongAccount, InviterNotEntitled,
-    PasswordRefused, Malformed, AlreadyMember, PracticeNotYours; nothing is consumed then, and what is refused stands in
-    the trail.
+    InvitationNotFound, InvitationClosed, LinkReplaced, AlreadyAccepted, SignInRequired, AccountSwitchedOff, WrongAccount,
+    InviterNotEntitled, PasswordRefused, Malformed, AlreadyMember, PracticeNotYours; nothing is consumed then, and what is
+    refused stands in the trail.
     """
     with refusals_in_trail(token=token, visitor=visitor):
         invitation = find_invitation(token)

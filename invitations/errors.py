@@ -116,6 +116,16 @@ class WrongAccount(NotPermitted):
     message = _("You are signed in with another address than the invited one. Switch accounts to go on.")
 
 
+class AccountSwitchedOff(Refused):
+    """The invited address has an account whose owner may not sign in: only the organization, or support, can help."""
+
+    code = "account_switched_off"
+    message = _(
+        "The account of the invited address is switched off, so nobody can sign in with it. Ask the organization that"
+        " invited you, or support, to switch it on again."
+    )
+
+
 class InviterNotEntitled(Refused):
     """Who invited has lost the right, or the organization is switched off: somebody entitled must send it anew."""
 

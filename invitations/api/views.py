@@ -255,7 +255,7 @@ class AcceptView(LinkAPIView):
             **problems(
                 e401="sign_in_required",
                 e409="invitation_accepted, already_member",
-                e422="password_refused, inviter_not_entitled, practice_not_yours",
+                e422="password_refused, account_switched_off, inviter_not_entitled, practice_not_yours",
             ),
         },
     )

@@ -32,6 +32,7 @@ from invitations.acceptance import (
     practices_to_choose,
 )
 from invitations.errors import (
+    AccountSwitchedOff,
     AddressBounced,
     AlreadyAccepted,
     InvitationClosed,
@@ -244,7 +245,7 @@ def test_accept__another_account_signed_in__wrong_account_and_nothing_consumed(w
 def test_accept__deactivated_account__cannot_be_taken_over_by_the_link(world: World) -> None:
     invitation = acts.invite(world.actor(world.lee), "office_admin", email="mia@example.org")
     User.objects.filter(pk=world.mia.pk).update(is_active=False)
-    with acts.nothing_written(), pytest.raises(SignInRequired):
+    with acts.nothing_written(), pytest.raises(AccountSwitchedOff):
         acts.accept(invitation)
 
 

@@ -30,6 +30,7 @@ from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.masking import mask_email
 from invitations import acceptance
 from invitations.errors import (
+    AccountSwitchedOff,
     AlreadyAccepted,
     InvitationClosed,
     InvitationNotFound,
@@ -70,6 +71,7 @@ OUTCOMES: tuple[tuple[type[DomainError], str, str, int], ...] = (
     (LinkReplaced, "", "replaced", 410),
     (AlreadyAccepted, "", "accepted", 409),
     (AlreadyMember, "", "member", 409),
+    (AccountSwitchedOff, "", "switched_off", 422),
     (InviterNotEntitled, "", "not_entitled", 422),
     (Conflict, "", "not_now", 409),
 )
@@ -147,6 +149,8 @@ def landing(request: HttpRequest, token: str) -> HttpResponse:
         return wrong_account(request, invitation, token=token)
     except SignInRequired:
         needs_sign_in = True
+    except DomainError as error:
+        return outcome(request, error, token=token)
     context = {"token": token, "needs_sign_in": needs_sign_in, **invitation_facts(invitation)}
     return render(request, "invitations/link/landing.html", context)
 

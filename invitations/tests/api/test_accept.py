@@ -250,11 +250,19 @@ def test_accept__signed_in_with_another_address__403_and_nothing_consumed(
     assert accept(world.invitation, NORA, owner).status_code == 201
 
 
-def test_accept__deactivated_person__must_sign_in_and_cannot(world: World) -> None:
+def test_accept__account_switched_off__422_and_the_link_works_when_it_is_on_again(
+    world: World, sign_in: SignIn
+) -> None:
     invitation, nora = invite_somebody_with_an_account(world)
     User.objects.filter(pk=nora.pk).update(is_active=False)
+    with acts.nothing_written():
+        response = accept(invitation)
+    problem(response, 422, "account_switched_off")
+    assert nora.email not in response.content.decode()
+    problem(accept(invitation, {}, sign_in(world.stone)), 403, "wrong_account")
+    User.objects.filter(pk=nora.pk).update(is_active=True)
     problem(accept(invitation), 401, "sign_in_required")
-    assert acts.fresh(invitation).status == "pending"
+    assert accept(invitation, {}, sign_in(nora)).status_code == 201
 
 
 def test_accept__person_who_got_the_role_otherwise__409(world: World, sign_in: SignIn) -> None:

@@ -251,6 +251,30 @@ def test_accept__existing_person_signed_in_already__one_button(world: World) -> 
     assert acts.actions(world.platform) == [], "the session began before"
 
 
+def test_link__account_switched_off__a_page_that_says_whom_to_ask_and_the_link_is_not_used_up(world: World) -> None:
+    nora = UserFactory(email="nora@example.org")
+    invitation = acts.invite(world.actor(world.lee))
+    client = browser()
+    go_on(client, invitation)
+    User.objects.filter(pk=nora.pk).update(is_active=False)
+    sent = {**proof_of_sign_in(client), "token": acts.token_of(invitation), **NORA}
+    for answer in (
+        lambda: client.get(link(invitation)),
+        lambda: client.get(ACCEPT),
+        lambda: client.post(ACCEPT, sent),
+    ):
+        with acts.nothing_written():
+            page = read(answer(), 422)
+        assert page.heading == "You cannot sign in with this address"
+        assert "Ask the organization that invited you, or support" in page.main
+        assert page.buttons == []
+        assert "Sign in" not in page.links
+        for private in ("Lee", "Jun", "nora", "example.org", "Medical", nora.last_name):
+            assert private not in page.main
+    User.objects.filter(pk=nora.pk).update(is_active=True)
+    assert read(client.get(link(invitation))).buttons[0] == "Sign in to accept"
+
+
 @pytest.mark.parametrize("has_account", [True, False])
 def test_accept__signed_in_with_another_address__says_who_and_for_whom_and_how_to_go_on(
     world: World, has_account: bool
