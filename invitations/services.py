@@ -20,7 +20,7 @@ from healthivr.kernel.names import clean_text
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
 from organizations.roles import INVITATION_TYPES, Capability, OrganizationKind, Role, founds_organization
-from organizations.seats import NoSeatLeft, release_seat, reserve_seat
+from organizations.seats import NoSeatLeft, lock_free_seats, lock_seats, release_seat, reserve_seat
 from organizations.selectors import invitable_types, system_actor
 from organizations.services import AlreadyMember
 from organizations.tenancy import platform
@@ -74,7 +74,7 @@ def create_invitation(
         "language": _known_language(language),
         "expires_at": at + _life(role, expires_in_hours),
     }
-    invitation = _unless_overdue_blocks(lambda: _insert(actor, role, values, at=at), actor, at=at)
+    invitation = _unless_overdue_blocks(lambda: _insert(actor, role, values, at=at), actor, address, at=at)
     audit.record(
         actor=actor,
         action="invitation.created",
@@ -89,14 +89,20 @@ def create_invitation(
     return invitation
 
 
-def _unless_overdue_blocks(attempt: Callable[[], Result], actor: Actor, *, at: datetime) -> Result:
-    """What blocks an address or a seat may be overdue and merely unswept: record that first, then try once more."""
-    try:
-        return attempt()
-    except (NoSeatLeft, DuplicateInvitation):
-        if not expire_overdue(organization_id=actor.organization_id, at=at):
-            raise
-        return attempt()
+def _unless_overdue_blocks(attempt: Callable[[], Result], actor: Actor, address: str, *, at: datetime) -> Result:
+    """What blocks an address or a seat may be overdue and merely unswept: record that, and try again. For the address it
+    is one row; for a seat as many as it takes, since members' invitations free none."""
+    while True:
+        try:
+            return attempt()
+        except DuplicateInvitation:
+            overdue = UserInvitation.objects.overdue(at=at).select_related("organization")
+            blocking = overdue.filter(organization_id=actor.organization_id, email=address).first()
+            if blocking is None or not _expire(blocking, at=at):
+                raise
+        except NoSeatLeft:
+            if not expire_overdue(organization_id=actor.organization_id, at=at):
+                raise
 
 
 def _insert(actor: Actor, role: Role, values: dict[str, Any], *, at: datetime) -> UserInvitation:
@@ -227,7 +233,9 @@ def update_invitation(
         if needs_new_link:
             role = _invitable_role(actor, str(invitation_type) if is_new_role else old_role)
             if is_new_role:
-                _unless_overdue_blocks(lambda: _move_seat(invitation, old_role, role), actor, at=at)
+                _unless_overdue_blocks(
+                    lambda: _move_seat(invitation, old_role, role), actor, invitation.email or "", at=at
+                )
                 new["invitation_type"] = str(role.value)
             keeps_period = expires_in_hours is None and not (is_new_role and role in SHORT_LIVED)
             life = _period(invitation) if keeps_period else _life(role, expires_in_hours)
@@ -328,7 +336,7 @@ def renew_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> User
             _expire(invitation, at=at)
         next_status(Status(invitation.status), Event.RENEW)
         _require_still_entitled(actor, invitation)
-        return _unless_overdue_blocks(lambda: _reopen(actor, invitation, at=at), actor, at=at)
+        return _unless_overdue_blocks(lambda: _reopen(actor, invitation, at=at), actor, invitation.email or "", at=at)
 
 
 def _reopen(actor: Actor, invitation: UserInvitation, *, at: datetime) -> UserInvitation:
@@ -453,20 +461,27 @@ def _raise_what_is_true(invitation: UserInvitation, *, at: datetime) -> None:
 def expire_overdue(*, organization_id: UUID | None = None, limit: int = 200, at: datetime) -> int:
     """Record that overdue invitations have expired, and free their seats; of one organization, or of all in platform().
 
-    Safe to run twice and beside itself: rows that somebody else holds are skipped. Returns how many.
+    Safe to run twice and beside itself: rows that somebody else holds are left to the next run, and so are whole
+    organizations when all are swept, so that one that is busy holds up no other. Returns how many.
     """
-    with transaction.atomic():
-        overdue = UserInvitation.objects.overdue(at=at).select_related("organization").order_by("organization_id", "pk")
+    overdue = UserInvitation.objects.overdue(at=at)
+    with transaction.atomic():  # seats first, then rows: the lock order of architecture.md 2
         if organization_id:
-            overdue = overdue.filter(organization_id=organization_id)
-        count = 0
-        for invitation in list(overdue[:limit]):
-            count += _expire(invitation, at=at)
-    return count
+            lock_seats(organization_id=organization_id)
+            organizations = [organization_id]
+        else:
+            organizations = lock_free_seats(organizations=overdue.order_by().values("organization_id"), limit=limit)
+        rows = (
+            overdue.filter(organization_id__in=organizations)
+            .select_related("organization")
+            .select_for_update(of=("self",), no_key=True, skip_locked=True)
+            .order_by("organization_id", "pk")[:limit]
+        )
+        return sum(_expire(invitation, at=at) for invitation in list(rows))
 
 
 def _expire(invitation: UserInvitation, *, at: datetime) -> bool:
-    """Seat first, then the row: the lock order of architecture.md 2. A row that moved meanwhile gives its seat back."""
+    """Seat first, then the row. A row that moved meanwhile gives its seat back."""
     with transaction.atomic():
         _release(invitation, Role(invitation.invitation_type))
         if not advance(invitation, Event.EXPIRE, at=at, by_id=None):

@@ -1,11 +1,12 @@
 """Seats: one counter an organization, moved by conditional UPDATEs (performance.md 9.3). Every path that adds or frees a
 seat comes through here."""
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import Conflict
@@ -63,6 +64,14 @@ def release_seat(*, organization_id: UUID, email: str, seats: int = 1) -> None:
 def lock_seats(*, organization_id: UUID) -> OrganizationSettings:
     """Lock an organization for a change of its members, and return its settings. The first lock of a transaction."""
     return OrganizationSettings.objects.select_for_update(no_key=True).get(organization_id=organization_id)
+
+
+def lock_free_seats(*, organizations: QuerySet[Any, dict[str, Any]], limit: int) -> list[UUID]:
+    """Lock those of several organizations whose seats nobody is moving just now, `limit` at most, and return their ids.
+    Waits for none."""
+    settings = OrganizationSettings.objects.filter(organization_id__in=organizations).order_by("organization_id")
+    free = settings.select_for_update(of=("self",), no_key=True, skip_locked=True)
+    return list(free.values_list("organization_id", flat=True)[:limit])
 
 
 def free_member_seat(*, organization_id: UUID) -> None:

@@ -1,5 +1,6 @@
 """The sweep: records what time has decided already, as often as it likes."""
 
+import time
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -13,6 +14,7 @@ from invitations.services import cancel_invitation, expire_overdue
 from invitations.states import IllegalTransition
 from invitations.tasks import expire_overdue as expire_overdue_task
 from organizations.roles import OrganizationKind, Role
+from organizations.seats import lock_seats
 from organizations.tenancy import platform, tenant
 
 from . import acts
@@ -116,6 +118,65 @@ def test_sweep__beside_itself_and_beside_cancels__each_row_once(committed_world:
     assert unexpected == []
     cancelled = sum(isinstance(result, UserInvitation) for result in results)
     swept = sum(result for result in results if isinstance(result, int))
-    assert cancelled + swept == 12
+    assert cancelled + swept + sweep(at) == 12  # a sweep leaves to the next what somebody holds
     assert [len(acts.history(row)) for row in rows] == [1] * 12
     acts.assert_seats_are_counted()
+
+
+# --- busy organizations, and many overdue rows -----------------------------------------------------------------------
+def test_sweep__one_organization_held__the_others_are_swept_at_once_and_it_next_time(committed_world: World) -> None:
+    world = committed_world
+    at = timezone.now()
+    held = acts.invite(world.actor(world.lee), at=at - EIGHT_DAYS)
+    other = acts.invite(world.actor(world.stone), at=at - EIGHT_DAYS)
+
+    def sweep_beside() -> int:
+        with platform("test"):
+            return expire_overdue(at=at)
+
+    with platform("test"):
+        lock_seats(organization_id=world.practice.pk)
+        started = time.monotonic()
+        assert acts.at_once(sweep_beside) == [1]
+        assert time.monotonic() - started < 5  # a held lock is waited for ten seconds
+    assert (acts.fresh(held).status, acts.fresh(other).status) == ("pending", "expired")
+    assert sweep(at) == 1
+    assert acts.fresh(held).status == "expired"
+
+
+def make_overdue(world: World, count: int, *, at: datetime) -> None:
+    """Fill the practice with overdue invitations that nobody has swept."""
+    with platform("test"):
+        for number in range(count):
+            InvitationFactory(
+                organization=world.practice,
+                email=f"late{number}@example.org",
+                created_at=at - EIGHT_DAYS,
+                expires_at=at - timedelta(days=1),
+            )
+    acts.set_seat_limit(world.practice, 1000)
+    acts.count_seats_anew()
+
+
+@pytest.mark.seed("S4.6")
+def test_create__more_than_200_overdue__blocks_neither_its_address_nor_its_seat(world: World) -> None:
+    at = timezone.now()
+    make_overdue(world, 205, at=at)
+    lee = world.actor(world.lee)
+    again = acts.invite(lee, email="late204@example.org", at=at)
+    assert acts.fresh(again).status == "pending"
+    with platform("test"):
+        assert UserInvitation.objects.overdue(at=at).count() == 204  # the one that was in the way, and no other
+    acts.set_seat_limit(world.practice, acts.seats_used(world.practice))
+    acts.invite(lee, email="nora@example.org", at=at)
+
+
+def test_create__the_first_200_overdue_are_members_and_free_no_seat__goes_on_until_one_does(world: World) -> None:
+    at = timezone.now()
+    make_overdue(world, 203, at=at)
+    with platform("test"):
+        first = list(UserInvitation.objects.overdue(at=at).order_by("pk").values_list("pk", flat=True)[:200])
+        UserInvitation.objects.filter(pk__in=first).update(invitation_type=Role.DISTRIBUTOR)  # founds: takes no seat
+    acts.count_seats_anew()
+    acts.set_seat_limit(world.practice, acts.seats_used(world.practice))
+    acts.invite(world.actor(world.lee), email="nora@example.org", at=at)
