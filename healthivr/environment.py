@@ -2,11 +2,13 @@
 says what is wrong; README.md lists them all."""
 
 import base64
+import contextlib
+import ipaddress
 import re
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -64,14 +66,46 @@ def address_list(name: str) -> list[str]:
     return [part.strip().strip('"') for part in env.str(name, default="").strip("[]").split(",") if part.strip(' "')]
 
 
-def origins(name: str) -> list[str]:
-    """Return a list of origins: `https://app.example.org`, each written out, since they may read with credentials."""
+def host_names(name: str) -> list[str]:
+    """Return a list of hosts as Django's ALLOWED_HOSTS has them: `app.example.org`, `.example.org`, `[::1]` or `*`."""
+    listed = address_list(name)
+    for one in listed:
+        if one != "*" and not _is_host(one.removeprefix(".")) and not _is_host(re.sub(r"^\[(.*:.*)\]$", r"\1", one)):
+            raise ImproperlyConfigured(f"{name} must list the names of hosts, such as app.example.org, with commas.")
+    return listed
+
+
+def origins(name: str, *, patterns: bool = False) -> list[str]:
+    """Return a list of origins: `https://app.example.org`, each written out, since they may read with credentials.
+
+    With `patterns`, a `*` may stand for a part of the host: `https://main.*.amplifyapp.com`.
+    """
     listed = address_list(name)
     for origin in listed:
         parts = _split(origin)
-        if parts is None or not parts.hostname or "*" in origin or origin != f"{parts.scheme}://{parts.netloc}":
+        if (
+            parts is None
+            or parts.scheme not in ("http", "https")
+            or not _is_host((parts.hostname or "").replace("*", "x" if patterns else "*"))
+            or parts.username
+            or origin != f"{parts.scheme}://{parts.netloc}"
+        ):
             raise ImproperlyConfigured(f"{name} must list origins such as https://app.example.org, with commas.")
     return listed
+
+
+def host(name: str) -> str:
+    """Return the name or number of a server, without a port."""
+    value = env.str(name)
+    if value and not _is_host(value):
+        raise ImproperlyConfigured(f"{name} must be the name of a server, such as host.example.org.")
+    return value
+
+
+def _is_host(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(text))
+    return bool(re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", text, re.IGNORECASE))
 
 
 def rate(name: str, default: str) -> str:
@@ -152,18 +186,22 @@ def base_url() -> str:
 
     Links in mails are built from it and from nothing else, never from the Host header of a request.
     """
-    name = next((n for n in ("BASE_URL", "INVITATION_BASE_URL", "APP_BASE_URL") if env.str(n, default="")), "BASE_URL")
-    url = env.str(name, default="").rstrip("/")
+    given = [_base_url(name) for name in ("BASE_URL", "INVITATION_BASE_URL", "APP_BASE_URL") if env.str(name)]
+    return given[0] if given else _base_url("BASE_URL")
+
+
+def _base_url(name: str) -> str:
+    url = env.str(name).rstrip("/")
     parts = _split(url)
     if (
         parts is None
         or parts.scheme not in ("http", "https")
-        or not parts.hostname
+        or not _is_host(parts.hostname or "")
         or parts.username
         or url != f"{parts.scheme}://{parts.netloc}"
     ):
         raise ImproperlyConfigured(f"{name} must be the address people type, such as https://invite.example.org.")
-    return str(url)
+    return url
 
 
 def database(name: str) -> dict[str, Any]:
@@ -181,33 +219,57 @@ def database(name: str) -> dict[str, Any]:
 
 def redis_url() -> str:
     """Return where Redis is: REDIS_URL (`redis://`, `rediss://` or `unix:///path`), else REDIS_HOST, REDIS_PORT and
-    REDIS_PASSWORD."""
-    url = env.str("REDIS_URL", default="")
-    if not url and env.str("REDIS_HOST", default=""):
-        port = integer("REDIS_PORT", 6379, least=1, most=65535)
-        password = env.str("REDIS_PASSWORD", default="")
-        url = f"redis://{':' + quote(password, safe='') + '@' if password else ''}{env.str('REDIS_HOST')}:{port}"
+    REDIS_PASSWORD. In REDIS_URL a database may be named (`/5` or `?db=5`), and who signs in (`user:password@` or
+    `?username=&password=`)."""
+    server = host("REDIS_HOST")
+    port = integer("REDIS_PORT", 6379, least=1, most=65535)
+    url = env.str("REDIS_URL")
+    if not url and server:
+        password = quote(env.str("REDIS_PASSWORD"), safe="")
+        url = f"redis://{f':{password}@' if password else ''}{f'[{server}]' if ':' in server else server}:{port}"
     parts = _split(url)
     if parts is None or not (
-        (parts.scheme == "unix" and parts.path) or (parts.scheme in ("redis", "rediss") and parts.hostname)
+        (parts.scheme == "unix" and parts.path)
+        or (parts.scheme in ("redis", "rediss") and parts.hostname and re.fullmatch(r"/?\d*", parts.path))
     ):
         raise ImproperlyConfigured("REDIS_URL must look like redis://host:6379 or unix:///path/to/redis.sock.")
-    return str(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not query.get("db", "0").isdecimal() or not all(
+        name in ("db", "username", "password") or (name.startswith("ssl_") and parts.scheme == "rediss")
+        for name in query
+    ):
+        raise ImproperlyConfigured("REDIS_URL may say db=NUMBER, username, password and, of rediss, ssl_… after the ?.")
+    return url
 
 
 def redis_database(url: str, number: int) -> str:
-    """Return the address of one numbered database of the Redis at `url`, as redis-py reads it."""
-    if url.startswith("unix:"):
-        return f"{url.partition('?')[0]}?db={number}"
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}/{number}" + (f"?{parts.query}" if parts.query else "")
+    """Return the address of a database of the Redis at `url`, as redis-py reads it: the one that `url` names, else
+    `number`."""
+    parts, server, named, rest = _redis_parts(url)
+    if parts.scheme == "unix":
+        return f"unix://{server}{parts.path}?db={named or number}"
+    return f"{parts.scheme}://{server}/{named or number}{rest}"
 
 
 def celery_broker(url: str, number: int) -> str:
     """Return the same for Celery, which spells sockets in its own way."""
-    if url.startswith("unix:"):
-        return f"redis+socket://{urlsplit(url).path}?virtual_host={number}"
+    parts, server, named, _rest = _redis_parts(url)
+    if parts.scheme == "unix":
+        return f"redis+socket://{server}{parts.path}?virtual_host={named or number}"
     return redis_database(url, number)
+
+
+def _redis_parts(url: str) -> tuple[SplitResult, str, str, str]:
+    """Return the parts of an address, and what both libraries understand: `user:password@host:port`, the number of the
+    database that it names or "", and the rest of its query."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    named = query.pop("db", "") or ("" if parts.scheme == "unix" else parts.path.strip("/"))
+    server = parts.netloc
+    who = [quote(query.pop(name, ""), safe="") for name in ("username", "password")]
+    if any(who):
+        server = f"{':'.join(who)}@{server.rpartition('@')[2]}"
+    return parts, server, named, f"?{urlencode(query)}" if query else ""
 
 
 def email(*, production: bool) -> dict[str, Any]:
@@ -217,10 +279,11 @@ def email(*, production: bool) -> dict[str, Any]:
     a failure that nobody sees.
     """
     url = env.str("EMAIL_URL", default="")
-    if not url and env.str("SMTP_HOST", default=""):
-        port = integer("SMTP_PORT", 587, least=1, most=65535)
+    server = host("SMTP_HOST")
+    port = integer("SMTP_PORT", 587, least=1, most=65535)
+    if not url and server:
         config: dict[str, Any] = {
-            "EMAIL_HOST": env.str("SMTP_HOST"),
+            "EMAIL_HOST": server,
             "EMAIL_PORT": port,
             "EMAIL_HOST_USER": env.str("SMTP_USERNAME", default="") or env.str("SMTP_USER", default=""),
             "EMAIL_HOST_PASSWORD": env.str("SMTP_PASSWORD", default="") or env.str("SMTP_PASS", default=""),
@@ -229,7 +292,11 @@ def email(*, production: bool) -> dict[str, Any]:
         }
     elif url:
         parts = _split(url)
-        if parts is None or parts.scheme not in ("smtp", "smtp+tls", "smtp+ssl", "smtps") or not parts.hostname:
+        if (
+            parts is None
+            or parts.scheme not in ("smtp", "smtp+tls", "smtp+ssl", "smtps")
+            or not _is_host(parts.hostname or "")
+        ):
             raise ImproperlyConfigured("EMAIL_URL must look like smtp+tls://user:password@smtp.example.org:587.")
         parsed = env.email_url_config(url)
         config = {

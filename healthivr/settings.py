@@ -42,7 +42,7 @@ ENCRYPTION_KEY = environment.keys("ENCRYPTION_KEY", production=PRODUCTION)
 # --- addresses -------------------------------------------------------------------------------------------------------
 BASE_URL = environment.base_url()
 HTTPS = BASE_URL.startswith("https://")
-ALLOWED_HOSTS = [urlsplit(BASE_URL).hostname, *environment.address_list("ALLOWED_HOSTS")]
+ALLOWED_HOSTS = [urlsplit(BASE_URL).hostname, *environment.host_names("ALLOWED_HOSTS")]
 if not PRODUCTION:
     ALLOWED_HOSTS += ["localhost", "127.0.0.1", "[::1]"]
 #: How many proxies of ours stand in front. The client's address is taken that many steps from the right of
@@ -330,7 +330,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # --- for the notifications issue -------------------------------------------------------------------------------------
 WEBSOCKET_PORT = integer("WEBSOCKET_PORT", 3001, least=1, most=65535)
-WEBSOCKET_CORS_ORIGINS = environment.address_list("WEBSOCKET_CORS_ORIGINS")
+WEBSOCKET_CORS_ORIGINS = environment.origins("WEBSOCKET_CORS_ORIGINS", patterns=True)
 
 # --- API -------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -58,7 +58,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
 
 # --- what is read, and where it is written down ----------------------------------------------------------------------
 READERS = {"str", "boolean", "integer", "rate", "choice", "secret", "keys", "address_list", "origins", "mail_address"}
-READERS |= {"database", "folder"}
+READERS |= {"database", "folder", "host", "host_names"}
 #: Of the machine, or of another tool: nothing that we configure by.
 NOT_OURS = {"PATH", "HOME", "TMPDIR", "DJANGO_SETTINGS_MODULE"}
 
@@ -165,10 +165,16 @@ EFFECTS: list[tuple[dict[str, str | None], Callable[[Values], Any], Any]] = [
         lambda s: s["REDIS_URL"],
         "redis://:a%40b@r:6379",
     ),
+    ({"REDIS_URL": None, "REDIS_HOST": "::1"}, lambda s: s["REDIS_URL"], "redis://[::1]:6379"),
     ({"RATE_LIMIT_WINDOW_MS": "30000"}, lambda s: s["LIMITS"]["everything"], "300/30s"),
     ({"RATE_LIMIT_MAX_REQUESTS": "9"}, lambda s: s["LIMITS"]["everything"], "9/60s"),
     ({"WEBSOCKET_PORT": "3002"}, lambda s: s["WEBSOCKET_PORT"], 3002),
     ({"WEBSOCKET_CORS_ORIGINS": "https://a.org"}, lambda s: s["WEBSOCKET_CORS_ORIGINS"], ["https://a.org"]),
+    (
+        {"WEBSOCKET_CORS_ORIGINS": "https://main.*.amplifyapp.com,http://localhost:3000"},
+        lambda s: s["WEBSOCKET_CORS_ORIGINS"],
+        ["https://main.*.amplifyapp.com", "http://localhost:3000"],
+    ),
     ({"SESSION_SECURE": "false"}, lambda s: (s["SESSION_COOKIE_SECURE"], s["CSRF_COOKIE_SECURE"]), (False, False)),
     # ours
     ({"ENVIRONMENT": "development"}, lambda s: (s["PRODUCTION"], "localhost" in s["ALLOWED_HOSTS"]), (False, True)),
@@ -182,6 +188,11 @@ EFFECTS: list[tuple[dict[str, str | None], Callable[[Values], Any], Any]] = [
     ({"BASE_URL": "https://b.org:8443"}, lambda s: s["ALLOWED_HOSTS"], ["b.org"]),
     ({"ALLOWED_HOSTS": "c.org,d.org"}, lambda s: s["ALLOWED_HOSTS"][1:], ["c.org", "d.org"]),
     ({"BASE_URL": "http://b.org", "TRUSTED_PROXIES": None}, lambda s: "SECURE_PROXY_SSL_HEADER" in s, False),
+    (
+        {"ALLOWED_HOSTS": ".e.org,[::1],192.0.2.1,*"},
+        lambda s: s["ALLOWED_HOSTS"][1:],
+        [".e.org", "[::1]", "192.0.2.1", "*"],
+    ),
     ({"TRUSTED_PROXIES": "2"}, lambda s: (s["TRUSTED_PROXIES"], "SECURE_PROXY_SSL_HEADER" in s), (2, True)),
     ({"DATABASE_OWNER_URL": "postgres://o@h/n"}, lambda s: s["DATABASE_OWNER"]["USER"], "o"),
     (
@@ -193,6 +204,29 @@ EFFECTS: list[tuple[dict[str, str | None], Callable[[Values], Any], Any]] = [
         {"REDIS_URL": "unix:///run/r.sock"},
         lambda s: s["CELERY_BROKER_URL"],
         "redis+socket:///run/r.sock?virtual_host=2",
+    ),
+    *(
+        ({"REDIS_URL": url}, lambda s: (s["CACHES"]["default"]["LOCATION"], s["CELERY_BROKER_URL"]), (cache, broker))
+        for url, cache, broker in (
+            ("redis://h:6379", "redis://h:6379/1", "redis://h:6379/2"),
+            ("redis://h:6379/", "redis://h:6379/1", "redis://h:6379/2"),
+            ("redis://h:6379/5", "redis://h:6379/5", "redis://h:6379/5"),
+            ("redis://h/0", "redis://h/0", "redis://h/0"),
+            ("redis://u:p%40@h/1?db=5", "redis://u:p%40@h/5", "redis://u:p%40@h/5"),
+            ("redis://h?password=p%40q", "redis://:p%40q@h/1", "redis://:p%40q@h/2"),
+            ("rediss://h?ssl_cert_reqs=none", "rediss://h/1?ssl_cert_reqs=none", "rediss://h/2?ssl_cert_reqs=none"),
+            (
+                "unix:///r.sock?password=p%40q",
+                "unix://:p%40q@/r.sock?db=1",
+                "redis+socket://:p%40q@/r.sock?virtual_host=2",
+            ),
+            (
+                "unix:///r.sock?db=5&username=u&password=p",
+                "unix://u:p@/r.sock?db=5",
+                "redis+socket://u:p@/r.sock?virtual_host=5",
+            ),
+            ("unix://u:p@/r.sock", "unix://u:p@/r.sock?db=1", "redis+socket://u:p@/r.sock?virtual_host=2"),
+        )
     ),
     ({"REDIS_URL": "rediss://r:1"}, lambda s: s["CACHES"]["default"]["LOCATION"], "rediss://r:1/1"),
     ({"CACHE_PREFIX": "two"}, lambda s: s["CACHES"]["default"]["KEY_PREFIX"], "two"),
@@ -317,7 +351,30 @@ REFUSED: list[tuple[dict[str, str | None], str]] = [
         ({"REDIS_URL": url}, "REDIS_URL must look like")
         for url in (None, "http://h", "redis://", "redis://h:port", "redis://[h", "unix:", "redisx://h")
     ),
+    *(
+        ({"REDIS_URL": url}, "REDIS_URL may say")
+        for url in ("redis://h?db=five", "redis://h?timeout=pw", "redis://h?ssl_ca_certs=x", "unix:///r?virtual_host=3")
+    ),
+    ({"REDIS_URL": "redis://h/cache"}, "REDIS_URL must look like"),
     ({"REDIS_URL": None, "REDIS_HOST": "h", "REDIS_PORT": "0"}, "REDIS_PORT must be between 1 and 65535."),
+    # what is set is read, also where another name wins
+    ({"REDIS_PORT": "abc"}, "REDIS_PORT must be a whole number."),
+    *(
+        ({"REDIS_HOST": name}, "REDIS_HOST must be the name of a server")
+        for name in ("a b", "h:6379", "redis://h", "*")
+    ),
+    *(({"SMTP_HOST": name}, "SMTP_HOST must be the name of a server") for name in ("not a host !!", "h:25", "a..b")),
+    ({"SMTP_PORT": "abc"}, "SMTP_PORT must be a whole number."),
+    ({"EMAIL_URL": "smtp://not a host"}, "EMAIL_URL must look like"),
+    ({"APP_BASE_URL": "garbage"}, "APP_BASE_URL must be the address"),
+    ({"INVITATION_BASE_URL": "https://a b"}, "INVITATION_BASE_URL must be the address"),
+    ({"ALLOWED_HOSTS": "app.org, not a host"}, "ALLOWED_HOSTS must list the names of hosts"),
+    ({"ALLOWED_HOSTS": "https://app.org"}, "ALLOWED_HOSTS must list the names of hosts"),
+    *(
+        ({"WEBSOCKET_CORS_ORIGINS": origin}, "WEBSOCKET_CORS_ORIGINS must list origins")
+        for origin in ("garbage not an origin", "*", "app.org", "https://a.org/path", "wss://a.org")
+    ),
+    ({"CORS_ORIGINS": "ftp://a.org"}, "CORS_ORIGINS must list origins"),
     ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS must list origins"),
     ({"CORS_ORIGINS": "https://*.org"}, "CORS_ORIGINS must list origins"),
     ({"CORS_ORIGINS": "example.org"}, "CORS_ORIGINS must list origins"),
