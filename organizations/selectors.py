@@ -87,7 +87,7 @@ def is_platform_administrator(user: "User") -> bool:
 
 
 def _asks_platform_administrator(user: "User") -> Func:
-    """The same as part of a query: the rule is a database function (migration 0003), which may be asked in any door."""
+    """The same as part of a query: the rule is a database function (migration 0004), which may be asked in any door."""
     return Func(Value(user.pk), function="is_platform_administrator", output_field=BooleanField())
 
 

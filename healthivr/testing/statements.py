@@ -27,7 +27,7 @@ KINDS = (
     (
         "membership",
         r'^SELECT ("organizations_membership"\."organization_id", "organizations_membership"\."id", '
-        r"""|1 AS "a" FROM "organizations_membership" .*"role" = 'admin')""",  # of the platform's staff
+        r"|is_platform_administrator\()",
     ),
 )
 

@@ -97,8 +97,8 @@ def test_create__platform_administrator_inside_a_practice__three_domain_statemen
         response = call(client, "POST", "", body, at=committed_world.practice)
     assert response.status_code == 201
     assert tables(asked) == JOINS
-    # Who is no member is asked for among the platform's staff: behind the door to all, and back into the practice's.
-    assert (asked.count("membership"), asked.count("door"), asked.count("audit")) == (2, 3, 1)
+    # Who is no member is asked for among the platform's staff, in the same door.
+    assert (asked.count("membership"), asked.count("door"), asked.count("audit")) == (2, 1, 1)
 
 
 def test_create__refused__no_write_is_left_and_one_door(

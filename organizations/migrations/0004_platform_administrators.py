@@ -19,5 +19,5 @@ GRANT EXECUTE ON FUNCTION is_platform_administrator(uuid) TO healthivr, healthiv
 
 
 class Migration(migrations.Migration):
-    dependencies = [("organizations", "0002_rules_of_the_tree"), ("accounts", "0003_keep_administrators")]
+    dependencies = [("organizations", "0003_who_can_administer"), ("accounts", "0003_keep_administrators")]
     operations = [migrations.RunSQL(ASK, reverse_sql="DROP FUNCTION is_platform_administrator(uuid)")]
