@@ -35,6 +35,7 @@ def overview(request: TenantRequest, organization: str) -> HttpResponse:
                 "sent": [sent for _day, sent, _accepted in by_day],
                 "accepted": [accepted for _day, _sent, accepted in by_day],
             },
-            "has_chart": any(sent or accepted for _day, sent, accepted in by_day),
         }
+        context["has_chart"] = any(sent or accepted for _day, sent, accepted in by_day)
+        context["is_empty"] = not numbers.open and not context["has_chart"]
     return render(request, "invitations/overview.html", context)

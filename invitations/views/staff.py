@@ -66,6 +66,7 @@ def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
         size=size,
         at=at,
     )
+    active = _active_filters(request, form)
     context = {
         "form": form,
         "rows": [_row(invitation, at=at) for invitation in page.items],
@@ -74,7 +75,8 @@ def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
             older=_address(request, cursor=page.older) if page.older else "",
             sizes=[(n, "" if n == size else _address(request, size=str(n), cursor="")) for n in selectors.PAGE_SIZES],
         ),
-        "active": _active_filters(request, form),
+        "active": active,
+        "has_any": bool(page.items or active or form.errors or request.GET.get("cursor")),
         "may_invite": bool(invitable_types(actor=request.actor)),
         "sees_all": request.actor.has(Capability.VIEW_ALL_INVITATIONS),
     }

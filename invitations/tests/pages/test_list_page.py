@@ -112,6 +112,8 @@ def test_list__empty__says_what_it_is_for_and_the_first_step(world: World) -> No
     assert rows(page) == []
     assert "Nobody is invited yet" in page.main
     assert page.links["Invite somebody"] == f"{HERE}new/"
+    assert page.main.count("Invite somebody") == 1
+    assert not page.tree.with_class("filters"), "there is nothing to filter"
 
 
 def test_list__nothing_fits__says_which_filters_to_drop(world: World) -> None:
@@ -205,6 +207,13 @@ def test_list__time_zone_east_of_utc_and_the_first_day_there_is__a_page(world: W
     world.lee.refresh_from_db()
     for query in ("?since=0001-01-01", "?until=0001-01-01", "?until=9999-12-31"):
         assert look(world, query).heading == "Invitations"
+
+
+def test_list__on_a_phone__filters_are_folded_away_until_one_is_set(world: World) -> None:
+    (folded,) = look(world).tree.with_class("filters-toggle")
+    assert "open" not in folded.attributes
+    (unfolded,) = look(world, "?status=sent").tree.with_class("filters-toggle")
+    assert "open" in unfolded.attributes
 
 
 # --- pages -----------------------------------------------------------------------------------------------------------
