@@ -30,6 +30,10 @@ class PlatformAdminSite(AdminSite):
         if not admin_class.__module__.startswith(("auditlog.", "django.")):
             super().register(model_or_iterable, admin_class, **options)
 
+    def get_urls(self) -> list[Any]:
+        """Leave out the redirect from a row to its page: no row here has one."""
+        return [route for route in super().get_urls() if getattr(route, "name", "") != "view_on_site"]
+
     def has_permission(self, request: HttpRequest) -> bool:
         if not request.user.is_authenticated:
             return False

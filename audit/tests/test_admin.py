@@ -218,3 +218,32 @@ def test_password__of_somebody__cannot_be_set_here(world: World, sign_in: SignIn
     assert client.get(f"/admin/accounts/user/{world.lee.pk}/change/").status_code == 200
     assert client.get(f"/admin/accounts/user/{world.lee.pk}/password/").status_code in (302, 404)
     assert create_setup_link(at=timezone.now()) is None
+
+
+# --- what a filter gives away ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "query",
+    [
+        "accounts/user/?password__startswith=argon2",
+        "accounts/user/?password=x",
+        "accounts/user/?email__regex=(",
+        "accounts/setuplink/?digest__startswith=d",
+        "invitations/userinvitation/?token_hash__startswith=0",
+        "invitations/userinvitation/?token_nonce__contains=:",
+        "invitations/userinvitation/?invited_by__password__startswith=a",
+        "invitations/userinvitation/?expires_at__gte=9999-12-31T23:59:59-23:59",
+        "organizations/membership/?user__password__startswith=a",
+        "audit/auditevent/?recorded__year=99999",
+        "r/1/1/",
+    ],
+)
+def test_filter__by_what_no_filter_shows__refused(full_world: World, sign_in: SignIn, query: str) -> None:
+    assert sign_in(full_world.ana).get(f"/admin/{query}").status_code in (400, 404)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["audit/auditevent/?outcome__exact=0", "organizations/membership/?role__exact=admin&is_org_admin__exact=1"],
+)
+def test_filter__of_the_page__works(full_world: World, sign_in: SignIn, query: str) -> None:
+    assert sign_in(full_world.ana).get(f"/admin/{query}").status_code == 200

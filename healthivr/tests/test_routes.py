@@ -213,7 +213,6 @@ POLICY |= {
     "admin:password_change_done": [admin("GET", 200, ADMIN_SIGN_IN)],
     "admin:autocomplete": [admin("GET", 403, ADMIN_SIGN_IN)],
     "admin:jsi18n": [admin("GET", 200, ADMIN_SIGN_IN)],
-    "admin:view_on_site": [admin("GET", 404, ADMIN_SIGN_IN)],
     "admin:app_list": [admin("GET", 200, ADMIN_SIGN_IN)],
 }
 #: The models in Django admin; no row is ever made or deleted there.
