@@ -240,6 +240,10 @@ def _accept(
         )
         user.save(force_insert=True)
         audit.record(actor=actor, action="user.created", target=user, organization_id=invitation.organization_id)
+    elif user.invitation_id is None:  # S0.2: a person's first acceptance, and it stays
+        User.objects.filter(pk=user.pk, invitation=None).update(
+            invitation=invitation, invited_by=invitation.invited_by_id, invitation_accepted_at=at
+        )
     role = Role(invitation.invitation_type)
     home, has_founded = invitation.organization, False
     if practice:

@@ -210,6 +210,7 @@ def test_accept__two_founders_of_one_name__two_addresses(world: World) -> None:
 
 
 # --- people who have an account --------------------------------------------------------------------------------------
+@pytest.mark.seed("S0.2")
 def test_accept__existing_user__joins_a_second_organization_with_the_same_account(world: World) -> None:
     invitation = acts.invite(world.actor(world.lee), "office_admin", email="stone@example.org")
     before = User.objects.get(pk=world.stone.pk)
@@ -220,8 +221,24 @@ def test_accept__existing_user__joins_a_second_organization_with_the_same_accoun
         (world.practice, "office_admin"),
     ]
     after = User.objects.get(pk=world.stone.pk)
-    assert (after.password, after.invitation_id, after.first_name) == (before.password, None, "Ida")
+    assert (after.password, after.first_name) == (before.password, "Ida")
+    assert (before.invitation_id, before.invited_by, before.invitation_accepted_at) == (None, None, None)
+    assert (after.invitation_id, after.invited_by) == (invitation.pk, world.lee)
+    assert after.invitation_accepted_at == acts.fresh(invitation).accepted_at
     assert "user.created" not in acts.actions(world.practice)
+
+
+def test_accept__existing_user_who_came_by_an_invitation__the_first_one_stays(world: World) -> None:
+    user = acts.accept(acts.invite(world.actor(world.lee))).user
+    first = User.objects.get(pk=user.pk)
+    acts.accept(acts.invite(world.actor(world.stone), email="nora@example.org"), user=first)
+    assert len(acts.memberships(user)) == 2
+    now = User.objects.get(pk=user.pk)
+    assert (now.invitation_id, now.invited_by, now.invitation_accepted_at) == (
+        first.invitation_id,
+        world.lee,
+        first.invitation_accepted_at,
+    )
 
 
 def test_accept__existing_user_not_signed_in__sign_in_required_and_nothing_consumed(world: World) -> None:

@@ -153,17 +153,54 @@ def test_accept__founder__two_more(committed_world: World, statements: Collect) 
     assert asked.counts("domain", *TRANSACTION) == {"door": 2, "look-up": 1, "audit": 1}
 
 
-def test_accept__existing_person__no_account_to_make(
+@pytest.mark.seed("S0.2", "S4.22")
+def test_accept__existing_person__five_the_first_time_and_four_later(
     committed_world: World, sign_in: SignIn, statements: Collect
 ) -> None:
     nora = UserFactory(email="nora@example.org")
-    token = acts.token_of(acts.invite(committed_world.actor(committed_world.lee)))
     client = sign_in(nora)
+    writes = [
+        "SELECT organizations_organization",
+        "UPDATE user_invitations",
+        "UPDATE accounts_user",  # the invitation that they came by, if there is none yet
+        "INSERT organizations_membership",
+        "INSERT invitation_deliveries",
+    ]
+    for inviter, expected in ((committed_world.lee, writes), (committed_world.stone, [*writes[:2], *writes[3:]])):
+        token = acts.token_of(acts.invite(committed_world.actor(inviter)))
+        with statements() as asked:
+            response = call(client, "POST", f"accept/{token}/", {})
+        assert response.status_code == 201
+        assert tables(asked) == expected
+        assert asked.counts("domain", *TRANSACTION) == {
+            "session": 1,
+            "person": 1,
+            "door": 2,
+            "look-up": 1,
+            "audit": 1,
+        }
+
+
+@pytest.mark.seed("S0.2", "S4.22")
+def test_accept__existing_doctor_who_brings_a_practice__not_more_than_a_founder(
+    committed_world: World, sign_in: SignIn, statements: Collect
+) -> None:
+    sales = committed_world.member("sales", "distributor")  # type: ignore[arg-type]
+    token = acts.token_of(acts.invite(sales, "doctor", "stone@example.org"))
+    client = sign_in(committed_world.stone)
     with statements() as asked:
-        response = call(client, "POST", f"accept/{token}/", {})
+        body = {"practice_id": str(committed_world.strange_practice.pk)}
+        response = call(client, "POST", f"accept/{token}/", body)
     assert response.status_code == 201
-    assert len(asked.domain) == 4
-    assert asked.counts("domain", *TRANSACTION) == {"session": 1, "person": 1, "door": 2, "look-up": 1, "audit": 1}
+    assert tables(asked) == [
+        "SELECT organizations_organization",
+        "UPDATE user_invitations",
+        "UPDATE accounts_user",
+        "UPDATE organizations_membership",
+        "INSERT invitation_deliveries",
+    ]
+    # Their membership there, read and held, is the sixth; the practices that they run are read before the transaction.
+    assert (asked.count("membership"), asked.count("directory")) == (1, 1)
 
 
 def test_validate__open_link__one_look_up(committed_world: World, statements: Collect) -> None:
