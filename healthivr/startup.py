@@ -5,7 +5,9 @@ from contextlib import contextmanager
 
 import structlog
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 log = structlog.get_logger(__name__)
 
@@ -21,13 +23,33 @@ def one_sentence() -> Iterator[None]:
 
 def refuse_unsafe_role() -> None:
     """Raise ImproperlyConfigured when the database role could see other tenants. An unreachable database refuses
-    nothing: the process starts, and /readyz says what is missing."""
-    from healthivr.checks import role_problems  # noqa: PLC0415  needs the applications; one_sentence comes before them
-
+    nothing: the process starts, /readyz says what is missing, and the first connection is asked instead."""
     try:
-        problems = list(role_problems())
+        sentence = _what_is_unsafe()
     except OperationalError:
         log.warning("database_unreachable_at_start")
+        connection_created.connect(refuse_unsafe_connection)
         return
-    if problems:
-        raise ImproperlyConfigured(f"{problems[0].msg} {problems[0].hint}")
+    if sentence:
+        raise ImproperlyConfigured(sentence)
+
+
+def refuse_unsafe_connection(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    """Close a new connection whose role could see other tenants, and raise OperationalError, as if PostgreSQL were
+    away: /readyz answers 503 and no page can read a row. Asks each connection until one is safe."""
+    try:
+        sentence = _what_is_unsafe()
+        if sentence:
+            log.critical("unsafe_database_role", reason=sentence)
+            raise OperationalError(sentence)
+    except DatabaseError:
+        connection.close()
+        raise
+    connection_created.disconnect(refuse_unsafe_connection)
+
+
+def _what_is_unsafe() -> str:
+    """Return the first sentence about the connected role, or "" for a safe one."""
+    from healthivr.checks import role_problems  # noqa: PLC0415  needs the applications; one_sentence comes before them
+
+    return next((f"{problem.msg} {problem.hint}" for problem in role_problems()), "")

@@ -5,19 +5,27 @@ import os
 import re
 import runpy
 import secrets
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import urlopen
 
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.test import override_settings
 
 from healthivr.checks import links_are_https
+from healthivr.embedded.processes import wait_until
+from healthivr.testing.world import World
 
 ROOT = Path(settings.BASE_DIR)
 KEY = f"k1:{secrets.token_hex(32)}"
@@ -463,6 +471,47 @@ def test_process__with_a_database_role_that_sees_everybody__ends_with_one_senten
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("healthivr cannot start: The database role in DATABASE_URL sees")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.seed("S2.23")
+@pytest.mark.parametrize(("name", "status"), [("DATABASE_SUPERUSER_URL", 503), ("DATABASE_URL", 200)])
+def test_web__whose_database_came_after_it__serves_only_a_role_that_is_held(
+    committed_world: World, tmp_path: Path, name: str, status: int
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="pg") as sockets, (tmp_path / "web.log").open("wb") as log:  # a short path
+        url = urlsplit(os.environ[name])
+        (real,) = parse_qs(url.query)["host"]
+        changed = url._replace(path=f"/{connection.settings_dict['NAME']}", query=f"host={sockets}").geturl()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        environment = {**os.environ, "PORT": port, "WEB_CONCURRENCY": "1", "DATABASE_URL": changed}
+        command = [sys.executable, "-m", *COMMANDS["web"]]
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log) as web:
+            try:
+                assert wait_until(lambda: answer(port, "/readyz")[0] == 503, 30)
+                Path(sockets, ".s.PGSQL.5432").symlink_to(Path(real, ".s.PGSQL.5432"))
+                code, said = answer(port, "/readyz")
+                assert code == status, said
+                setup = answer(port, "/setup/x/")[0]
+                signed_in = answer(port, "/sign-in/")[0]
+            finally:
+                web.terminate()
+    written = (tmp_path / "web.log").read_text()
+    assert ("unsafe_database_role" in written) == (status == 503)
+    assert setup == (500 if status == 503 else 404)
+    assert signed_in == 200  # no row is needed for it
+
+
+def answer(port: str, path: str) -> tuple[int, str]:
+    """Ask a web process of ours. Returns its status, 0 while there is none, and what it says."""
+    try:
+        with urlopen(f"http://localhost:{port}{path}", timeout=10) as response:
+            return response.status, response.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
 
 
 # --- what a deployment is warned of ----------------------------------------------------------------------------------
