@@ -12,11 +12,12 @@ from django.utils.translation import gettext_lazy as _
 from accounts.forms import email_field, first_name_field, last_name_field, new_password_field
 from organizations.forms import OptionCards, ServiceForm
 from organizations.models import Organization
+from organizations.paging import PAGE_SIZES
 from organizations.roles import INVITATION_TYPES, ROLE_SENTENCES, OrganizationKind, Role, can_be_sent_from
 
 from .messages import DECLINE_REASONS
 from .models import StatusWord
-from .selectors import PAGE_SIZES, Filters
+from .selectors import Filters
 
 LIVES = (
     ("24", _("24 hours")),

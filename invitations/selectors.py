@@ -1,7 +1,5 @@
 """Reads of invitations by staff."""
 
-import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,15 +7,15 @@ from uuid import UUID
 
 from django.db.models import BooleanField, Count, F, Func, Q, QuerySet, Value
 
-from healthivr.kernel.errors import Malformed, NotFound
+from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
+from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
 from organizations.roles import Capability
 
 from .errors import NotYourInvitation
 from .models import FAILED_DELIVERY, LEFT_DELIVERY, Delivery, InvitationHistory, InvitationQuerySet, UserInvitation
 from .states import Status
 
-PAGE_SIZES = (25, 50, 100)
 ENDED_DELIVERY = (*FAILED_DELIVERY, *LEFT_DELIVERY)
 
 
@@ -66,15 +64,6 @@ class Filters:
     attention: str = ""
 
 
-@dataclass(frozen=True)
-class Page:
-    """One keyset page. `newer` and `older` are the cursors of its neighbours, None where there is none."""
-
-    items: list[UserInvitation]
-    newer: str | None
-    older: str | None
-
-
 def filtered(invitations: InvitationQuerySet, filters: Filters, *, at: datetime) -> InvitationQuerySet:
     """Apply filters to a queryset."""
     if filters.status:
@@ -103,7 +92,9 @@ EXPIRING_SOON = timedelta(hours=48)
 LATELY = timedelta(days=30)
 
 
-def invitation_page(*, actor: Actor, filters: Filters, cursor: str = "", size: int = 50, at: datetime) -> Page:
+def invitation_page(
+    *, actor: Actor, filters: Filters, cursor: str = "", size: int = ROWS, at: datetime
+) -> Page[UserInvitation]:
     """Return one page of the list, newest first, with one query and no count. `cursor` is a neighbour's, opaque.
 
     Raises Malformed (`cursor`) for one that is not ours.
@@ -117,36 +108,32 @@ def invitation_page(*, actor: Actor, filters: Filters, cursor: str = "", size: i
         # The plain comparison beside the exact one lets PostgreSQL start in the index instead of filtering.
         bound = Q(created_at__gte=created_at) if backwards else Q(created_at__lte=created_at)
         invitations = invitations.filter(bound & (newer if backwards else older))
-    order = ("created_at", "pk") if backwards else ("-created_at", "-pk")
-    rows = list(invitations.order_by(*order)[: size + 1])
-    has_more, rows = len(rows) > size, rows[:size]
-    if backwards:
-        rows.reverse()
-    has_newer = has_more if backwards else bool(position)
-    has_older = bool(position) if backwards else has_more
-    return Page(
-        rows,
-        newer=_encode(rows[0], backwards=True) if rows and has_newer else None,
-        older=_encode(rows[-1], backwards=False) if rows and has_older else None,
+    return cut_page(
+        invitations,
+        order=("-created_at", "-pk"),
+        is_first=not position,
+        backwards=backwards,
+        size=size,
+        position=_position,
     )
 
 
-def _encode(invitation: UserInvitation, *, backwards: bool) -> str:
-    position = f"{'n' if backwards else 'o'}|{invitation.created_at.isoformat()}|{invitation.pk}"
-    return base64.urlsafe_b64encode(position.encode()).rstrip(b"=").decode()
+def _position(invitation: UserInvitation) -> str:
+    return f"{invitation.created_at.isoformat()}|{invitation.pk}"
 
 
 def _decode(cursor: str) -> tuple[bool, tuple[datetime, UUID] | None]:
-    if not cursor:
-        return False, None
+    backwards, position = read_cursor(cursor)
+    if not position:
+        return backwards, None
     try:
-        direction, written, pk = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
+        written, pk = position.split("|")
         created_at = datetime.fromisoformat(written)
         if created_at.tzinfo is None:
             raise ValueError("not one of ours")
-        return direction == "n", (created_at, UUID(pk))
-    except (ValueError, binascii.Error):
-        raise Malformed("This page address is damaged. Start again from the first page.", field="cursor") from None
+        return backwards, (created_at, UUID(pk))
+    except ValueError:
+        raise damaged_cursor() from None
 
 
 # --- one invitation's story ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +22,7 @@ from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm
 from invitations.models import LEFT_DELIVERY, StatusWord, UserInvitation
 from invitations.states import TRANSITIONS, Event, Status
 from organizations.actor import Actor
+from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.roles import Capability, OrganizationKind, Role
 from organizations.selectors import invitable_types
 from organizations.views import TenantRequest
@@ -29,7 +30,6 @@ from organizations.views import TenantRequest
 from .story import story
 
 get_or_post = require_http_methods(["GET", "HEAD", "POST"])
-ROWS = 50
 
 
 # --- the list --------------------------------------------------------------------------------------------------------
@@ -41,15 +41,6 @@ class Row:
     word: StatusWord
     since: datetime
     is_open: bool
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Where the pager leads."""
-
-    newer: str
-    older: str
-    sizes: list[tuple[int, str]]
 
 
 @require_GET
@@ -70,11 +61,7 @@ def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
     context = {
         "form": form,
         "rows": [_row(invitation, at=at) for invitation in page.items],
-        "page": Neighbours(
-            newer=_address(request, cursor=page.newer) if page.newer else "",
-            older=_address(request, cursor=page.older) if page.older else "",
-            sizes=[(n, "" if n == size else _address(request, size=str(n), cursor="")) for n in selectors.PAGE_SIZES],
-        ),
+        "page": neighbours(request, page, size=size),
         "active": active,
         "has_any": bool(page.items or active or form.errors or request.GET.get("cursor")),
         "may_invite": bool(invitable_types(actor=request.actor)),
@@ -91,27 +78,12 @@ def _row(invitation: UserInvitation, *, at: datetime) -> Row:
     return Row(invitation, invitation.status_word(at=at), since, invitation.is_open(at=at))
 
 
-def _address(request: HttpRequest, **changes: str) -> str:
-    """Return the present address with some parameters changed; an empty value leaves the parameter out."""
-    parameters = QueryDict(mutable=True)
-    for name, value in {**request.GET.dict(), **changes}.items():
-        if value:
-            parameters[name] = str(value)
-    return f"{request.path}?{parameters.urlencode()}" if parameters else request.path
-
-
 def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, str]]:
     """Return each filter in words, with the address of the list without it."""
-    active = []
-    for field in form.visible_fields():
-        value = form.cleaned_data.get(field.name)
-        if value:
-            choices = dict(getattr(field.field, "choices", ()))
-            text = f"{field.label}: {choices.get(value, request.GET.get(field.name))}"
-            active.append((text, _address(request, **{field.name: "", "cursor": ""})))
+    active = active_filters(request, form)
     if attention := form.cleaned_data.get("attention"):
         words = {"expiring": _("Expires within 48 hours"), "open": _("Open"), "accepted": _("Accepted in 30 days")}
-        active.append((words.get(attention, attention), _address(request, attention="", cursor="")))
+        active.append((words.get(attention, attention), address(request, attention="", cursor="")))
     return active
 
 

@@ -14,9 +14,10 @@ from accounts.models import User
 from healthivr.testing.factories import InvitationFactory, MembershipFactory
 from healthivr.testing.world import World
 from invitations.models import UserInvitation
-from invitations.selectors import _encode
+from invitations.selectors import _position
 from invitations.tests.api.calls import assert_no_link, call, ids, problem
 from organizations.models import Organization
+from organizations.paging import write_cursor
 from organizations.roles import Role
 from organizations.tenancy import platform
 
@@ -263,7 +264,7 @@ def test_list__filters__hold_on_every_page(world: World, sign_in: SignIn) -> Non
 def test_list__damaged_cursor__400(world: World, sign_in: SignIn, cursor: str) -> None:
     client = sign_in(world.lee)
     with platform("test"):
-        whole = _encode(world.invitation, backwards=False)
+        whole = write_cursor(_position(world.invitation), backwards=False)
     assert call(client, "GET", at=world.practice, query={"cursor": whole}).status_code == 200
     problem(call(client, "GET", at=world.practice, query={"cursor": cursor}), 400, "malformed_field", "cursor")
     problem(call(client, "GET", at=world.practice, query={"cursor": whole[:-9]}), 400, "malformed_field", "cursor")
@@ -275,7 +276,7 @@ def test_list__damaged_cursor__400(world: World, sign_in: SignIn, cursor: str) -
 )
 def test_list__made_up_cursor__400_or_what_lies_there(world: World, sign_in: SignIn, moment: str, status: int) -> None:
     made_up = UserInvitation(pk=uuid4(), created_at=_Moment(moment))
-    cursor = _encode(made_up, backwards=False)
+    cursor = write_cursor(_position(made_up), backwards=False)
     response = call(sign_in(world.lee), "GET", at=world.practice, query={"cursor": cursor})
     if status == 400:
         problem(response, 400, "malformed_field", "cursor")
