@@ -1,5 +1,6 @@
 """GET /api/v1/invitations/: who sees what, filters, and pages that hold still."""
 
+import base64
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,11 @@ from organizations.roles import Role
 from organizations.tenancy import platform
 
 SignIn = Callable[[User], Client]
+
+
+def cursor_of(position: str) -> str:
+    return base64.urlsafe_b64encode(position.encode()).rstrip(b"=").decode()
+
 
 #: What makes an invitation show each word.
 SHOWS: dict[str, list[dict[str, Any]]] = {
@@ -191,6 +197,10 @@ def test_list__filters_together__what_fits_all_of_them(world: World, sign_in: Si
         ("limit", "1e400"),
         ("limit", "9" * 5000),
         ("cursor", "x"),
+        ("cursor", cursor_of("o|0001-01-01T00:00:00+23:59|0192f0c0-0000-7000-8000-000000000001")),
+        ("cursor", cursor_of("o|9999-12-31T23:59:59-23:59|0192f0c0-0000-7000-8000-000000000001")),
+        ("cursor", cursor_of("o|2026-01-01T00:00:00+00:00:30.5|0192f0c0-0000-7000-8000-000000000001")),
+        ("cursor", cursor_of("x|2026-01-01T00:00:00+00:00|0192f0c0-0000-7000-8000-000000000001")),
     ],
 )
 def test_list__filter_out_of_bounds__400_at_its_name(world: World, sign_in: SignIn, field: str, value: str) -> None:
