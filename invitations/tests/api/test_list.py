@@ -282,7 +282,7 @@ def test_list__damaged_cursor__400(world: World, sign_in: SignIn, cursor: str) -
 
 @pytest.mark.parametrize(
     ("moment", "status"),
-    [("2026-01-01", 400), ("2026-01-01T10:00:00", 400), ("0001-01-01T00:00:00+14:00", 200), ("10000-01-01", 400)],
+    [("2026-01-01", 400), ("2026-01-01T10:00:00", 400), ("0001-01-01T00:00:00+14:00", 400), ("10000-01-01", 400)],
 )
 def test_list__made_up_cursor__400_or_what_lies_there(world: World, sign_in: SignIn, moment: str, status: int) -> None:
     made_up = UserInvitation(pk=uuid4(), created_at=_Moment(moment))
