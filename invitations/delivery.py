@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -44,6 +45,17 @@ TURN = f"""
         SELECT d.purpose <> 'invitation' OR (i.status = 'pending' AND i.expires_at > %s AND i.token_nonce = %s)
         FROM {DELIVERIES} d JOIN {INVITATIONS} i ON i.id = d.invitation_id
         WHERE d.id = %s AND d.claim = %s AND d.status = 'sending' AND d.next_try_at > %s
+    )"""
+#: Copies a state of deliveries into the invitations whose newest they are (domain.md 2.2, column 17). An invitation that
+#: somebody changes just now is left out, since whoever holds it may be waiting for its delivery: what becomes of the
+#: mail is copied again in any case.
+COPY = f"""
+    UPDATE {INVITATIONS} SET delivery_status = %s WHERE id IN (
+        SELECT i.id FROM {DELIVERIES} d JOIN {INVITATIONS} i ON i.id = d.invitation_id
+        WHERE d.id = ANY(%s) AND d.purpose = 'invitation' AND NOT EXISTS (
+            SELECT FROM {DELIVERIES} newer WHERE newer.invitation_id = i.id AND newer.purpose = 'invitation'
+            AND (newer.created_at, newer.id) > (d.created_at, d.id)
+        ) FOR NO KEY UPDATE OF i SKIP LOCKED
     )"""
 BATCH_SECONDS = 45.0  # a batch gives the rest back after this long, so that a slow server does not hold it
 
@@ -84,17 +96,22 @@ def claim_batch(*, size: int, at: datetime) -> list[Delivery]:
             .select_for_update(skip_locked=True, of=("self",))
             .values("pk")[:size]
         )
-        taken = Delivery.objects.filter(pk__in=list(ids.values_list("pk", flat=True))).update(
-            status=DeliveryStatus.SENDING, claim=claim, next_try_at=at + LEASE
-        )
+        taken = list(ids.values_list("pk", flat=True))
         if not taken:
             return []
+        Delivery.objects.filter(pk__in=taken).update(status=DeliveryStatus.SENDING, claim=claim, next_try_at=at + LEASE)
+        _copy(DeliveryStatus.SENDING, taken)
         return list(
             Delivery.objects.filter(claim=claim, status=DeliveryStatus.SENDING)
             .select_related("invitation")
             .prefetch_related("invitation__organization", "invitation__invited_by")  # few, of many invitations
             .order_by("created_at", "pk")
         )
+
+
+def _copy(status: DeliveryStatus, deliveries: list[UUID]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(COPY, [status.value, deliveries])
 
 
 @dataclass(frozen=True)
@@ -110,8 +127,13 @@ class _Result:
 
     @property
     def concerns_invitation(self) -> bool:
-        """Whether the invitation shows it: a word to the inviter, and what never left, it does not."""
-        return self.delivery.purpose == Purpose.INVITATION and self.status != DeliveryStatus.CANCELLED
+        """Whether the invitation shows it: a word to the inviter it does not."""
+        return self.delivery.purpose == Purpose.INVITATION
+
+    @property
+    def is_attempt(self) -> bool:
+        """Whether a server was asked to take it."""
+        return self.status not in (DeliveryStatus.CANCELLED, DeliveryStatus.DISABLED)
 
 
 def _send_batch(batch: list[Delivery]) -> tuple[int, bool]:
@@ -156,7 +178,7 @@ def _columns(result: _Result | None) -> list[object]:
     delivery, status = result.delivery, result.status
     return [
         *(status, result.reason, result.at, delivery.pk, delivery.claim),
-        *(status, int(status != DeliveryStatus.DISABLED), result.at if status == DeliveryStatus.SENT else None),
+        *(status, int(result.is_attempt), result.at if status == DeliveryStatus.SENT else None),
         *(result.concerns_invitation, delivery.invitation.token_nonce),
     ]
 
@@ -217,16 +239,20 @@ def _failed(delivery: Delivery, failure: SendFailed) -> _Result:
 def _note(result: _Result) -> None:
     """Put a result in the trail, and do what follows from it."""
     delivery, status, invitation = result.delivery, result.status, result.delivery.invitation
-    if result.concerns_invitation:
+    if result.concerns_invitation and status != DeliveryStatus.CANCELLED:
         audit.record(
             actor=system_actor("relay"),
             action=f"invitation.{status}",
             target=invitation,
             detail={"delivery": str(delivery.pk), "attempt": str(delivery.attempt), "reason": result.reason},
         )
+    # While the server held it, somebody may have made a new link or closed the invitation: that has a mail of its own,
+    # or needs none.
+    present = UserInvitation.objects.filter(pk=invitation.pk, token_nonce=invitation.token_nonce, status=Status.PENDING)
     if result.retry_at:
-        _queue_again(delivery, at=result.at, retry_at=result.retry_at)
-    elif result.concerns_invitation and status in FAILED_DELIVERY:
+        if not result.concerns_invitation or present.update(delivery_status=DeliveryStatus.QUEUED):
+            _queue_again(delivery, at=result.at, retry_at=result.retry_at)
+    elif result.concerns_invitation and status in FAILED_DELIVERY and present.exists():
         queue_notice(invitation, Purpose.FAILED, at=result.at, reason=result.reason)
 
 
@@ -241,10 +267,6 @@ def _queue_again(delivery: Delivery, *, at: datetime, retry_at: datetime) -> Non
         next_try_at=retry_at,
         created_at=at,
     )
-    if delivery.purpose == Purpose.INVITATION:
-        UserInvitation.objects.filter(
-            pk=delivery.invitation_id, token_nonce=delivery.invitation.token_nonce, status=Status.PENDING
-        ).update(delivery_status=DeliveryStatus.QUEUED)
 
 
 def queue_notice(invitation: UserInvitation, purpose: Purpose, *, at: datetime, reason: str = "") -> None:
@@ -266,10 +288,12 @@ def _give_back(rest: list[Delivery], *, until: datetime) -> None:
     """Let others take what this batch has not begun, from `until` on."""
     if not rest:
         return
+    ours = [delivery.pk for delivery in rest]
     with platform("relay: give back"):
-        Delivery.objects.filter(
-            pk__in=[delivery.pk for delivery in rest], claim=rest[0].claim, status=DeliveryStatus.SENDING
-        ).update(status=DeliveryStatus.QUEUED, claim=None, next_try_at=until)
+        Delivery.objects.filter(pk__in=ours, claim=rest[0].claim, status=DeliveryStatus.SENDING).update(
+            status=DeliveryStatus.QUEUED, claim=None, next_try_at=until
+        )
+        _copy(DeliveryStatus.QUEUED, ours)
 
 
 def outbox_age(*, at: datetime) -> timedelta:

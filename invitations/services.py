@@ -290,12 +290,23 @@ def _mail_new_link(invitation: UserInvitation, *, at: datetime) -> None:
     _queue(invitation, at=at)
 
 
-def _drop_waiting_mail(invitation: UserInvitation, *, at: datetime) -> None:
-    """Close what no worker holds. What one is sending this very moment is the worker's to close: it asks again before
-    each mail, and says `sent` of what had left."""
-    Delivery.objects.filter(invitation=invitation, purpose=Purpose.INVITATION, status=DeliveryStatus.QUEUED).update(
-        status=DeliveryStatus.CANCELLED, finished_at=at
-    )
+def _drop_waiting_mail(invitation: UserInvitation, *, at: datetime) -> bool:
+    """Close what no worker holds, and say whether there was any. What one is sending this very moment is the worker's to
+    close: it asks again before each mail, and says `sent` of what had left."""
+    waiting = Delivery.objects.filter(invitation=invitation, purpose=Purpose.INVITATION, status=DeliveryStatus.QUEUED)
+    return bool(waiting.update(status=DeliveryStatus.CANCELLED, finished_at=at))
+
+
+def _mail_nothing_more(invitation: UserInvitation, *, at: datetime) -> None:
+    """Drop the mail of an invitation that is closed now. Like _mail_new_link, only after it has moved."""
+    if _drop_waiting_mail(invitation, at=at):
+        _copy_delivery_status(invitation, DeliveryStatus.CANCELLED)
+
+
+def _copy_delivery_status(invitation: UserInvitation, status: DeliveryStatus) -> None:
+    """An invitation shows the state of its newest delivery (domain.md 2.2, column 17)."""
+    UserInvitation.objects.filter(pk=invitation.pk).update(delivery_status=status)
+    invitation.delivery_status = status
 
 
 def _period(invitation: UserInvitation) -> timedelta:
@@ -389,6 +400,7 @@ def mail_again(*, actor: Actor, invitation: UserInvitation, at: datetime) -> Non
     waiting = Delivery.objects.filter(invitation=invitation, purpose=Purpose.INVITATION, status__in=WAITING)
     if not waiting.exists():
         _queue(invitation, at=at)
+        _copy_delivery_status(invitation, DeliveryStatus.QUEUED)
         audit.record(actor=actor, action="invitation.mailed_again", target=invitation)
 
 
@@ -427,7 +439,7 @@ def cancel_invitation(*, actor: Actor, invitation_id: UUID, reason: str = "", at
         _release(invitation, Role(invitation.invitation_type))
         if not advance(invitation, Event.CANCEL, at=at, by_id=actor.user_id, reason=reason):
             _raise_what_is_true(invitation, at=at)
-        _drop_waiting_mail(invitation, at=at)
+        _mail_nothing_more(invitation, at=at)
         audit.record(actor=actor, action="invitation.cancelled", target=invitation, reason=reason)
     return invitation
 
@@ -487,7 +499,7 @@ def _expire(invitation: UserInvitation, *, at: datetime) -> bool:
         if not advance(invitation, Event.EXPIRE, at=at, by_id=None):
             transaction.set_rollback(True)
             return False
-        _drop_waiting_mail(invitation, at=at)
+        _mail_nothing_more(invitation, at=at)
         audit.record(actor=system_actor("expiry"), action="invitation.expired", target=invitation)
     return True
 

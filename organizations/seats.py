@@ -66,7 +66,7 @@ def lock_seats(*, organization_id: UUID) -> OrganizationSettings:
     return OrganizationSettings.objects.select_for_update(no_key=True).get(organization_id=organization_id)
 
 
-def lock_free_seats(*, organizations: QuerySet[Any, dict[str, Any]], limit: int) -> list[UUID]:
+def lock_free_seats(*, organizations: QuerySet[Any, Any], limit: int) -> list[UUID]:
     """Lock those of several organizations whose seats nobody is moving just now, `limit` at most, and return their ids.
     Waits for none."""
     settings = OrganizationSettings.objects.filter(organization_id__in=organizations).order_by("organization_id")

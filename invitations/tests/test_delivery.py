@@ -21,7 +21,14 @@ from healthivr.testing.world import World
 from invitations import delivery
 from invitations.delivery import claim_batch, hint_relay, outbox_age, relay_due_deliveries
 from invitations.models import Delivery, StatusWord, UserInvitation
-from invitations.services import cancel_invitation, create_invitation, resend_invitation
+from invitations.services import (
+    cancel_invitation,
+    create_invitation,
+    expire_overdue,
+    renew_invitation,
+    resend_invitation,
+    update_invitation,
+)
 from invitations.tasks import relay_deliveries
 from organizations.tenancy import platform, tenant
 
@@ -142,8 +149,8 @@ def test_relay__each_result__committed_before_the_next_mail_is_begun(
     mail_sink.handle_DATA = watched  # type: ignore[method-assign]
     assert relay() == 2
     assert [(state[first.pk], state[second.pk]) for state in seen] == [
-        (("queued", 0), ("queued", 0)),
-        (("sent", 1), ("queued", 0)),
+        (("sending", 0), ("sending", 0)),
+        (("sent", 1), ("sending", 0)),
     ]
 
 
@@ -512,6 +519,120 @@ def test_relay__link_replaced_while_its_mail_is_handed_over__the_row_says_what_l
     assert acts.token_of(invitation) in acts.plain_text(second)
     assert acts.deliveries(invitation) == ["sent", "sent"]
     assert acts.fresh(invitation).delivery_status == "sent"
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.parametrize("answer", ["451 4.3.0 later", "554 5.6.0 no"])
+@pytest.mark.parametrize("closes", [False, True])
+def test_relay__link_replaced_while_its_mail_is_refused__not_tried_again_and_nobody_told(
+    committed_world: World, mail_sink: MailSink, is_last: bool, answer: str, closes: bool
+) -> None:
+    world = committed_world
+    invitation = acts.invite(world.actor(world.lee))
+    with platform("test"):
+        Delivery.objects.update(attempt=len(BACK_OFF) + 1 if is_last else 1)
+    keep, done = mail_sink.handle_DATA, []
+
+    def act() -> None:
+        with tenant(world.practice):
+            (cancel_invitation if closes else resend_invitation)(
+                actor=world.actor(world.lee), invitation_id=invitation.pk, at=timezone.now()
+            )
+        connection.close()
+
+    async def replace_meanwhile_and_refuse(*arguments: Any) -> str:
+        if not done:
+            done.append(True)
+            await asyncio.to_thread(act)
+            return answer
+        return await keep(*arguments)
+
+    mail_sink.handle_DATA = replace_meanwhile_and_refuse  # type: ignore[method-assign]
+    relay()
+    let_time_pass()
+    relay()
+    ended = "rejected" if answer.startswith("5") else "failed"
+    assert acts.deliveries(invitation) == ([ended] if closes else [ended, "sent"])
+    assert acts.deliveries(invitation, purpose="failed") == []
+    assert len(received(mail_sink)) == (0 if closes else 1)
+    assert acts.fresh(invitation).delivery_status == (ended if closes else "sent")
+
+
+# --- the copy in the invitation --------------------------------------------------------------------------------------
+def test_delivery_status__through_every_act__is_that_of_the_newest_delivery(
+    world: World, mail_sink: MailSink, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lee = world.actor(world.lee)
+    seen = []
+
+    def see(row: UserInvitation) -> None:
+        shown = acts.fresh(row).delivery_status
+        assert shown == attempts(row)[-1].status, f"after {seen}"
+        seen.append(shown)
+
+    def at(**values: Any) -> dict[str, Any]:
+        return {"actor": lee, "invitation_id": invitation.pk, **values}
+
+    invitation = acts.invite(lee)
+    see(invitation)
+    with monkeypatch.context() as slow:
+        slow.setattr(delivery, "BATCH_SECONDS", -1.0)
+        batch = claim_batch(size=10, at=timezone.now())
+        see(invitation)
+        delivery._send_batch(batch)  # gives it back
+    see(invitation)
+    mail_sink.refusals = {TO: "451 4.3.0 later"}
+    relay()  # fails, and is queued again
+    see(invitation)
+    mail_sink.refusals = {}
+    let_time_pass()
+    relay()
+    see(invitation)
+    acts.ask_for_new_link(acts.token_of(invitation))
+    see(invitation)
+    acts.act(resend_invitation, **at())
+    see(invitation)
+    batch = claim_batch(size=10, at=timezone.now())
+    acts.act(update_invitation, **at(expires_in_hours=24))  # replaces the link of a mail that a worker holds
+    see(invitation)
+    delivery._send_batch(batch)
+    see(invitation)
+    acts.act(update_invitation, **at(message="Hello"))
+    see(invitation)
+    later = timezone.now() + timedelta(days=2)
+    with platform("test"):
+        assert expire_overdue(at=later) == 1
+    see(invitation)
+    acts.act(renew_invitation, **at(at=later))
+    see(invitation)
+    acts.act(cancel_invitation, **at())
+    see(invitation)
+    for status, answer in (("bounced", {TO: "550 5.1.1 no"}), ("rejected", {}), ("disabled", {}), ("cancelled", {})):
+        row = acts.invite(lee)
+        mail_sink.refusals = answer
+        with monkeypatch.context() as changed:
+            if status == "rejected":
+                changed.setattr(mail_sink, "handle_DATA", refuse_message)
+            if status == "disabled":
+                changed.setattr(settings, "EMAIL_HOST", "")
+            batch = claim_batch(size=10, at=timezone.now())
+            if status == "cancelled":
+                acts.decline(row)
+            see(row)
+            delivery._send_batch(batch)
+        see(row)
+        assert seen[-1] == status
+        if status != "cancelled":
+            acts.act(cancel_invitation, actor=lee, invitation_id=row.pk)
+        see(row)
+    assert seen[:13] == [
+        *("queued", "sending", "queued", "queued", "sent", "queued", "queued", "queued", "queued", "queued"),
+        *("cancelled", "queued", "cancelled"),
+    ]
+
+
+async def refuse_message(*arguments: Any) -> str:
+    return "554 5.6.0 no"
 
 
 # --- workers that die, and workers that are slow ---------------------------------------------------------------------
