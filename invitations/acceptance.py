@@ -104,6 +104,15 @@ def find_invitation(token: str) -> UserInvitation:
     return invitation
 
 
+def is_known(token: str) -> bool:
+    """Say whether a token was ever issued: who presents another one may be guessing, and is counted (C5)."""
+    try:
+        _look_up(token)
+    except InvitationNotFound:
+        return False
+    return True
+
+
 def open_invitation(*, token: str, at: datetime) -> UserInvitation:
     """Return the invitation of a link that can be accepted. Changes nothing, however often it is asked.
 

@@ -181,6 +181,34 @@ def test_token_routes__eleventh_look_of_a_minute__429_however_the_link_is_tried(
     assert Client(REMOTE_ADDR="192.0.2.9").get(f"{API}validate/{token}/").status_code == 200
 
 
+@pytest.mark.seed("S0.19")
+@pytest.mark.parametrize("address", ["/i/accept/", "/i/decline/", "/i/start/"])
+def test_token_pages__eleventh_guess_of_a_minute__429_whether_in_a_cookie_or_sent(world: World, address: str) -> None:
+    def guess(number: int) -> int:
+        client, token = Client(), f"{number:043}"
+        if address == "/i/start/":
+            return client.post(address, {"token": token, "act": "accept"}).status_code
+        client.cookies["invitation"] = token
+        return client.get(address).status_code
+
+    assert {guess(number) for number in range(10)} <= {302, 404}
+    assert guess(10) == 429
+    assert Client(REMOTE_ADDR="192.0.2.9").get(f"/i/{derive_token(world.invitation.token_nonce)}/").status_code == 200
+
+
+@pytest.mark.seed("S0.19")
+def test_token_pages__real_invitees_way__counts_two_of_ten(world: World) -> None:
+    token, client = derive_token(world.invitation.token_nonce), Client()
+    assert client.get(f"/i/{token}/").status_code == 200
+    assert client.post("/i/start/", {"token": token, "act": "accept"}).status_code == 302
+    for _look in range(20):
+        assert client.get("/i/accept/").status_code == 200
+        assert client.get("/i/decline/").status_code == 200
+    nora = {"first_name": "Nora", "last_name": "Quist", "password": PASSWORD, "token": token}
+    assert client.post("/i/accept/", nora).status_code == 302
+    assert attempt("token_pages", address="127.0.0.1")[1] == 7
+
+
 def test_pages__of_somebody_signed_in__not_counted_with_strangers(
     world: World, sign_in: Callable[[User], Client], settings: Any
 ) -> None:

@@ -160,6 +160,8 @@ def landing(request: HttpRequest, token: str) -> HttpResponse:
 def start(request: HttpRequest) -> HttpResponse:
     """Leave the address with the token: keep it in a cookie, and go on."""
     token = request.POST.get("token", "")[:200]
+    if not acceptance.is_known(token):
+        count_attempt(request, "token_pages")
     goes_on_to = {"decline": "invitations:decline", "accept": "invitations:accept_form"}
     response = redirect(goes_on_to.get(request.POST.get("act", ""), "invitations:accept_form"))
     if request.POST.get("act") == "switch" and request.user.is_authenticated:
@@ -185,6 +187,16 @@ def _presented_token(request: HttpRequest) -> str:
     return str(request.POST.get("token") or request.COOKIES.get(COOKIE, ""))
 
 
+def _presented_invitation(request: HttpRequest, *, token: str) -> UserInvitation:
+    """Return the invitation of the presented link. One that we do not know counts when it is merely looked at, too."""
+    try:
+        return open_invitation(request, token=token)
+    except InvitationNotFound:
+        if request.method != "POST":
+            count_attempt(request, "token_pages")
+        raise
+
+
 # --- accept ----------------------------------------------------------------------------------------------------------
 @login_not_required
 @sensitive_post_parameters("password", "token")
@@ -196,7 +208,7 @@ def accept(request: HttpRequest) -> HttpResponse:
     is_attempt = request.method == "POST"
     try:
         with acceptance.refusals_in_trail(token=token, visitor=visitor) if is_attempt else nullcontext():
-            invitation = open_invitation(request, token=token)
+            invitation = _presented_invitation(request, token=token)
             acceptance.require_right_account(invitation, visitor)
     except SignInRequired:
         return redirect(reverse("accounts:sign_in", query={"next": reverse("invitations:accept_form")}))
@@ -292,7 +304,7 @@ def decline(request: HttpRequest) -> HttpResponse:
     token = _presented_token(request)
     form = DeclineForm(request.POST if request.method == "POST" else None)
     try:
-        invitation = open_invitation(request, token=token)
+        invitation = _presented_invitation(request, token=token)
         if request.method == "POST" and form.is_valid():
             return _decline(request, form, token=token)
     except DomainError as error:
