@@ -7,8 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import select_template
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import (
@@ -131,6 +132,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form that was open for too long, or sent from elsewhere: say how to go on."""
-    context = {"request_id": getattr(request, "request_id", ""), "debug": settings.DEBUG}
+    """A form that was open for too long, before its person signed in in another tab, or sent from elsewhere: say how to
+    go on. Who signed in elsewhere meanwhile has nothing left to do at sign-in."""
+    is_signed_in = request.user.is_authenticated
+    if is_signed_in and request.path_info == reverse("accounts:sign_in"):
+        return redirect("home")
+    context = {"request_id": getattr(request, "request_id", ""), "is_signed_in": is_signed_in}
     return render(request, "403_csrf.html", context, status=HTTPStatus.FORBIDDEN)

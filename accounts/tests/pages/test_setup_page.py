@@ -120,7 +120,7 @@ def test_setup__link_that_does_not_work__404_page_and_nobody_made(here: str, why
 @pytest.mark.seed("S0.20", "S4.24")
 def test_setup__posted_without_csrf_token__403_page_and_nobody_made(here: str) -> None:
     client = browser()
-    assert read(client.post(here, ANA), 403).heading == "This form was open for too long"
+    assert read(client.post(here, ANA), 403).heading == "We could not confirm this form"
     assert not User.objects.exists()
     assert submit(client, here, **ANA).status_code == 302
 

@@ -121,8 +121,27 @@ def test_sign_in__was_going_elsewhere_or_nowhere__home(world: World, target: str
 @pytest.mark.seed("S0.20", "S4.24")
 def test_sign_in__posted_without_csrf_token__403_page(world: World) -> None:
     client = browser()
-    assert read(client.post(HERE, LEE), 403).heading == "This form was open for too long"
+    assert read(client.post(HERE, LEE), 403).heading == "We could not confirm this form"
     assert "_auth_user_id" not in client.session
+
+
+def test_sign_in__sent_after_signing_in_in_another_tab__home(world: World) -> None:
+    client = browser()
+    old = parse(client.get(HERE).content.decode()).all("input", name="csrfmiddlewaretoken")[0]["value"]
+    assert submit(client, HERE, **LEE).status_code == 302
+    response = client.post(HERE, {**LEE, "csrfmiddlewaretoken": old})
+    assert (response.status_code, response["Location"]) == (302, "/")
+
+
+def test_form__opened_before_signing_in_in_another_tab__told_so_and_led_on(world: World) -> None:
+    client = browser()
+    old = parse(client.get(HERE).content.decode()).all("input", name="csrfmiddlewaretoken")[0]["value"]
+    assert submit(client, HERE, **LEE).status_code == 302
+    for address in ("/i/accept/", "/profile/"):
+        page = read(client.post(address, {"csrfmiddlewaretoken": old}), 403)
+        assert page.heading == "We could not confirm this form"
+        assert "You are signed in already, perhaps in another tab." in page.main
+        assert page.links["Go to your start page"] == "/"
 
 
 @pytest.mark.parametrize("junk", ["\0", "x" * 100_000, "\u202e", "💩", "\r\nSet-Cookie: a=b"])

@@ -510,7 +510,7 @@ def test_link_pages__posted_without_csrf_token__403_page_and_nothing_done(
     sent = {"token": acts.token_of(invitation), "act": "switch", "reason": "other", **NORA}
     with acts.nothing_written():
         page = read(client.post(address, sent), 403)
-    assert page.heading == "This form was open for too long"
+    assert page.heading == "We could not confirm this form"
     assert is_signed_in is ("_auth_user_id" in client.session)
 
 

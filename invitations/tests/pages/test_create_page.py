@@ -222,7 +222,7 @@ def test_create__posted_without_csrf_token__403_page_and_nothing_made(world: Wor
     client = browser(world.lee)
     with acts.nothing_written():
         page = read(client.post(HERE, NORA), 403)
-    assert page.heading == "This form was open for too long"
+    assert page.heading == "We could not confirm this form"
     assert submit(client, HERE, **NORA).status_code == 302
 
 

@@ -361,7 +361,7 @@ def test_acts__posted_without_csrf_token__403_page_and_nothing_done(world: World
         assert submit(client, here(other), to=here(other, act)).status_code == 302
     with acts.nothing_written():
         page = read(client.post(here(world.invitation, act), {"email": "x@example.org", "reason": "x"}), 403)
-    assert page.heading == "This form was open for too long"
+    assert page.heading == "We could not confirm this form"
 
 
 @pytest.mark.parametrize("act", ["resend/", "renew/"])

@@ -131,7 +131,7 @@ def test_acts__posted_without_csrf_token__403_page_and_nothing_done(
     client = browser(world.lee)
     with acts.nothing_written():
         page = read(client.post(here(world, world.mia, act), sent), 403)
-    assert page.heading == "This form was open for too long"
+    assert page.heading == "We could not confirm this form"
 
 
 def test_change_administrator__opened_as_a_page__405(world: World) -> None:
