@@ -66,8 +66,8 @@ def email_field(kind: type[forms.CharField] = AddressField, **kwargs: Any) -> fo
     )
 
 
-def name_field(label: Any, autocomplete: str, missing: Any, **kwargs: Any) -> forms.CharField:
-    """Return a field for a part of a person's name."""
+def name_field(label: Any, missing: Any, *, autocomplete: str, **kwargs: Any) -> forms.CharField:
+    """Return a field for a part of a person's name. `autocomplete` is `off` where it is not one's own."""
     return forms.CharField(
         label=label,
         max_length=100,
@@ -78,11 +78,11 @@ def name_field(label: Any, autocomplete: str, missing: Any, **kwargs: Any) -> fo
 
 
 def first_name_field(**kwargs: Any) -> forms.CharField:
-    return name_field(_("First name"), "given-name", _("Enter a first name."), **kwargs)
+    return name_field(_("First name"), _("Enter a first name."), **{"autocomplete": "given-name", **kwargs})
 
 
 def last_name_field(**kwargs: Any) -> forms.CharField:
-    return name_field(_("Last name"), "family-name", _("Enter a last name."), **kwargs)
+    return name_field(_("Last name"), _("Enter a last name."), **{"autocomplete": "family-name", **kwargs})
 
 
 def new_password_field(**kwargs: Any) -> forms.CharField:

@@ -8,6 +8,7 @@ from django import forms
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from accounts.forms import email_field, first_name_field, last_name_field, new_password_field
 from organizations.forms import OptionCards, ServiceForm
@@ -18,6 +19,7 @@ from organizations.roles import INVITATION_TYPES, ROLE_SENTENCES, OrganizationKi
 from .messages import DECLINE_REASONS
 from .models import StatusWord
 from .selectors import Filters
+from .services import SHORT_LIFE_HOURS, SHORT_LIVED
 
 LIVES = (
     ("24", _("24 hours")),
@@ -87,11 +89,22 @@ def _role_field(roles: Iterable[Role]) -> forms.ChoiceField:
     )
 
 
+def _usual_time(roles: Iterable[Role]) -> str:
+    """Return how long a link works when nothing else is chosen, for these roles (C1)."""
+    short = ngettext("%(n)d hour", "%(n)d hours", SHORT_LIFE_HOURS) % {"n": SHORT_LIFE_HOURS}
+    days = settings.INVITATION_TOKEN_EXPIRE_DAYS
+    usual = ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
+    is_short = {role in SHORT_LIVED for role in roles}
+    if is_short == {True, False}:
+        return _("The usual time (%(usual)s; %(short)s for administrators)") % {"usual": usual, "short": short}
+    return _("%(usual)s (usual)") % {"usual": short if is_short == {True} else usual}
+
+
 class ContentForm(ServiceForm):
     """What an invitation says."""
 
-    first_name = first_name_field(required=False)
-    last_name = last_name_field(required=False)
+    first_name = first_name_field(required=False, autocomplete="off")  # of somebody else
+    last_name = last_name_field(required=False, autocomplete="off")
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES, required=False, initial="en")
     message = forms.CharField(
         label=_("Note"),
@@ -119,9 +132,10 @@ class NewInvitationForm(ContentForm):
 
     def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        roles = list(roles)
         self.fields["invitation_type"] = _role_field(roles)
         self.fields["expires_in_hours"].choices = [  # type: ignore[attr-defined]
-            ("", _("The usual time")),
+            ("", _usual_time(roles)),
             *LIVES,
         ]
         self.order_fields(self.field_order)
@@ -142,8 +156,13 @@ class EditInvitationForm(ContentForm):
 
     def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        roles = list(roles)
         self.fields["invitation_type"] = _role_field(roles)
-        self.fields["expires_in_hours"].choices = [("", _("As it is now")), *LIVES]  # type: ignore[attr-defined]
+        field = self.fields["expires_in_hours"]
+        field.choices = [("", _("Leave the end as it is")), *LIVES]  # type: ignore[attr-defined]
+        field.help_text = _("If you change the role, the time starts again in full.")
+        if SHORT_LIVED & set(roles):
+            field.help_text = _("If you change the role, the time starts again in full; for administrators 48 hours.")
         self.order_fields(self.field_order)
 
 

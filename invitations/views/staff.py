@@ -75,6 +75,8 @@ def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
 
 def _row(invitation: UserInvitation, *, at: datetime) -> Row:
     since = invitation.closed_at or invitation.sent_at or invitation.created_at
+    if invitation.is_expired(at=at):  # not when the sweep noticed it
+        since = invitation.expires_at
     return Row(invitation, invitation.status_word(at=at), since, invitation.is_open(at=at))
 
 
@@ -160,6 +162,7 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
         "correction": correction,
         "lines": lines,
         "is_open": invitation.is_open(at=at),
+        "is_expired": status == Status.EXPIRED,
         "is_on_its_way": is_on_its_way,
         "pause": "2s" if (at - invitation.updated_at).total_seconds() < 60 else "15s",
         "seen": f"{invitation.delivery_status}-{invitation.status}-{len(lines)}",

@@ -13,7 +13,7 @@ from invitations.messages import DECLINE_REASONS
 from invitations.models import Delivery, UserInvitation
 from invitations.selectors import TimelineItem
 from invitations.services import ADDRESS_CORRECTED
-from invitations.states import Event
+from invitations.states import Event, Status
 from organizations.roles import Role
 
 Words = str | Promise
@@ -62,7 +62,7 @@ REASONS: tuple[tuple[str, Words], ...] = (
 )
 FIELDS: dict[str, Words] = {
     "invitation_type": gettext_lazy("role"),
-    "expires_at": gettext_lazy("end"),
+    "expires_at": gettext_lazy("how long the link works"),
     "first_name": gettext_lazy("first name"),
     "last_name": gettext_lazy("last name"),
     "message": gettext_lazy("note"),
@@ -95,6 +95,8 @@ def reason_in_words(answer: str) -> str:
 def story(invitation: UserInvitation, items: list[TimelineItem], *, correct: str, at: datetime) -> list[Line]:
     """Return the lines of a timeline, and as the last one what lies ahead. `correct` names the button that leads to
     another address, empty when there is none."""
+    if invitation.is_expired(at=at):
+        items = _with_true_end(invitation, items)
     items = sorted(items, key=lambda item: (item.at, item.kind == "delivery"))  # what caused a mail comes before it
     lines = [_delivery(item.delivery, correct=correct) if item.delivery else _event(invitation, item) for item in items]
     if invitation.is_open(at=at):
@@ -102,19 +104,29 @@ def story(invitation: UserInvitation, items: list[TimelineItem], *, correct: str
     return lines
 
 
+def _with_true_end(invitation: UserInvitation, items: list[TimelineItem]) -> list[TimelineItem]:
+    """Return the items with the last expiry at the time at which the link stopped working. The history says when the
+    sweep noticed it, and nothing before that."""
+    ends = [item for item in items if item.kind == Event.EXPIRE]
+    last = max(ends, key=lambda item: item.at, default=None) if invitation.status == Status.EXPIRED else None
+    rest = [item for item in items if item is not last]
+    return [*rest, TimelineItem(invitation.expires_at, Event.EXPIRE, history=last.history if last else None)]
+
+
 def _event(invitation: UserInvitation, item: TimelineItem) -> Line:
     icon, tone, words = EVENTS[item.kind]
-    if item.history is None:
+    if item.kind == "created":
         role = Role(invitation.invitation_type).label
         by = invitation.invited_by.get_full_name() if invitation.invited_by else ""
         detail = _("Role: %(role)s") % {"role": role}
         return Line(icon, tone, str(words), item.at, by, detail)
-    return Line(icon, tone, str(words), item.at, _who(item), _detail(item.kind, item.history.reason))
+    return Line(
+        icon, tone, str(words), item.at, _who(item), _detail(item.kind, item.history.reason if item.history else "")
+    )
 
 
 def _who(item: TimelineItem) -> str:
-    assert item.history is not None
-    if item.history.by:
+    if item.history and item.history.by:
         return str(item.history.by.get_full_name())
     return _("the invited person") if item.kind == Event.DECLINE else ""
 

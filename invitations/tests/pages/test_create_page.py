@@ -46,6 +46,8 @@ def test_create__opened__only_the_roles_that_one_may_invite_each_with_a_sentence
     assert "Helps to treat patients and prepares requests. Cannot sign." in page.main
     assert "No patient information" in page.main
     assert page.values["invitation_type"] == ""
+    assert "7 days (usual)" in page.main
+    assert {field["autocomplete"] for field in page.tree.all("input", type="text")} == {"off"}, "it is somebody else's"
     assert "Send invitation" in page.buttons
 
 
@@ -59,6 +61,12 @@ def test_create__platform_administrator_inside_a_practice__what_fits_there(world
     page = read(browser(world.ana).get(HERE))
     assert "sales" not in page.options("invitation_type")
     assert {"doctor", "medical_staff"} <= set(page.options("invitation_type"))
+
+
+def test_create__roles_with_a_short_life_among_others__both_times_are_said(world: World) -> None:
+    page = read(browser(world.ana).get("/o/platform/invitations/new/"))
+    assert "admin" in page.options("invitation_type")
+    assert "The usual time (7 days; 48 hours for administrators)" in page.main
 
 
 def test_create__role_that_invites_nobody_here__says_so_instead_of_a_form(world: World) -> None:

@@ -12,7 +12,7 @@ from healthivr.testing.factories import InvitationFactory, MembershipFactory
 from healthivr.testing.pages import Page, browser, parse, read, submit
 from healthivr.testing.world import World
 from invitations.models import Delivery, UserInvitation
-from invitations.services import cancel_invitation, resend_invitation
+from invitations.services import cancel_invitation, expire_overdue, resend_invitation
 from invitations.tests import acts
 from invitations.tests.api.test_detail import close
 from organizations.roles import Role
@@ -195,6 +195,23 @@ def test_detail__closed_invitation_and_somebody_who_may_not_invite_for_its_role_
     close(world.invitation, "declined")
     assert "Invite again" in look(world).links
     assert "Invite again" not in read(browser(boss).get(here(world.invitation))).links
+
+
+@pytest.mark.parametrize("is_swept", [True, False])
+def test_detail__expired_invitation__ended_at_its_end_and_not_when_somebody_noticed(
+    world: World, is_swept: bool
+) -> None:
+    close(world.invitation, "overdue")
+    end = timezone.now() - timedelta(hours=5)
+    change(world.invitation, expires_at=end)
+    if is_swept:
+        with platform("test"):
+            expire_overdue(at=timezone.now())
+    page = look(world)
+    assert story(page) == ["Created", "Expired"]
+    (ended,) = [line for line in page.tree.all("li") if "Expired" in line.text]
+    assert "5 hours ago" in ended.text
+    assert "Expired on" in page.main
 
 
 def test_detail__accepted_invitation__not_invited_again(world: World) -> None:

@@ -30,6 +30,8 @@ def test_edit__opened__what_it_says_now(world: World) -> None:
         "message": "One\nTwo",
     }
     assert page.options("invitation_type") == ["office_admin", "medical_staff"]
+    assert "If you change the role, the time starts again in full." in page.main
+    assert {field["autocomplete"] for field in page.tree.all("input", type="text")} == {"off"}, "it is somebody else's"
     assert page.links["Go back"] == here(world.invitation)
 
 

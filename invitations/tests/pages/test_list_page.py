@@ -104,6 +104,16 @@ def test_list__markup_or_template_syntax_in_a_name__plain_text(world: World, nam
     assert who(read(response, 200, name))[0] == f"{name} Quist"
 
 
+@pytest.mark.parametrize("how", ["overdue", "expired"])
+def test_list__expired_invitation__since_its_end_and_not_since_somebody_noticed(world: World, how: str) -> None:
+    made = make(world, **{how: True})
+    end = timezone.now() - timedelta(hours=5)
+    with platform("test"):
+        UserInvitation.objects.filter(pk=made.pk).update(expires_at=end)
+    first = next(row for row in rows(look(world)) if made.email in row)
+    assert "Expired 5 hours ago" in first
+
+
 # --- empty -----------------------------------------------------------------------------------------------------------
 def test_list__empty__says_what_it_is_for_and_the_first_step(world: World) -> None:
     with platform("test"):
