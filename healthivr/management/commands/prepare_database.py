@@ -30,6 +30,13 @@ END $$;
 GRANT pg_read_all_data TO healthivr_backup;
 GRANT healthivr_platform TO healthivr WITH INHERIT FALSE, SET TRUE;
 """
+#: Said with the SQL: a role that may sign in and has no password signs in nowhere, or, by `trust`, everybody as it.
+PASSWORDS = """
+-- Then give each role that signs in a password of its own, in psql (which sends none in clear):
+--   \\password healthivr_owner     goes into DATABASE_OWNER_URL
+--   \\password healthivr           goes into DATABASE_URL
+--   \\password healthivr_backup    for your backups
+"""
 
 
 class Command(BaseCommand):
@@ -45,7 +52,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         name = settings.DATABASES["default"]["NAME"]
         if options["print_sql"]:
-            self.stdout.write(f"{ROLES}CREATE DATABASE {name} OWNER healthivr_owner;")
+            self.stdout.write(f"{ROLES}CREATE DATABASE {name} OWNER healthivr_owner;{PASSWORDS}", ending="")
             return
         if settings.DATABASE_OWNER is None:
             raise CommandError("DATABASE_OWNER_URL is not set: it names the role that owns the tables and migrates.")
