@@ -129,7 +129,7 @@ def _decode(cursor: str) -> tuple[bool, tuple[datetime, UUID] | None]:
     try:
         written, pk = position.split("|")
         created_at = datetime.fromisoformat(written)
-        if direction not in ("n", "o") or created_at.utcoffset() != timedelta(0):  # as _encode writes them
+        if created_at.utcoffset() != timedelta(0):  # as _position writes it
             raise ValueError("not one of ours")
         return backwards, (created_at, UUID(pk))
     except ValueError:

@@ -68,7 +68,7 @@ def read_cursor(cursor: str) -> tuple[bool, str]:
         direction, _bar, position = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
     except (ValueError, binascii.Error):
         raise damaged_cursor() from None
-    if not position:
+    if direction not in ("n", "o") or not position:
         raise damaged_cursor()
     return direction == "n", position
 
