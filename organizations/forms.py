@@ -7,7 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import DomainError
 
-from .roles import OrganizationKind
+from .paging import PAGE_SIZES
+from .roles import OrganizationKind, Role
+from .selectors import PeopleFilters
 
 
 class ServiceForm(forms.Form):
@@ -53,6 +55,40 @@ class OrganizationForm(ServiceForm):
         super().__init__(*args, **kwargs)
         if kind != OrganizationKind.PRACTICE:
             del self.fields["staff_may_invite"]  # speaks of roles that only practices have
+
+
+class PeopleFilterForm(forms.Form):
+    """Which people the list shows. Lives in the address, so that a view can be kept and passed on."""
+
+    text = forms.CharField(
+        label=_("Name or e-mail begins with"),
+        required=False,
+        max_length=254,
+        widget=forms.TextInput(attrs={"type": "search", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    role = forms.ChoiceField(label=_("Role"), required=False, choices=[("", _("Any role")), *Role.choices])
+    status = forms.ChoiceField(
+        label=_("Status"), required=False, choices=[("", _("Members now")), ("ended", _("Former members"))]
+    )
+    size = forms.ChoiceField(required=False, choices=[(str(n), n) for n in PAGE_SIZES], widget=forms.HiddenInput)
+
+    def filters(self) -> PeopleFilters:
+        """Return the filters; what is not valid filters nothing, and the form says so."""
+        given = self.cleaned_data
+        return PeopleFilters(
+            text=given.get("text", ""), role=given.get("role", ""), has_ended=given.get("status") == "ended"
+        )
+
+
+class BelowFilterForm(forms.Form):
+    """Which organizations below one's own are shown."""
+
+    below = forms.CharField(
+        label=_("Name contains"),
+        required=False,
+        max_length=120,
+        widget=forms.TextInput(attrs={"type": "search", "spellcheck": "false", "autocomplete": "off"}),
+    )
 
 
 class EndMembershipForm(ServiceForm):

@@ -8,13 +8,15 @@ from uuid import UUID
 from django.core.validators import slug_re
 from django.db import connection
 from django.db.models import BooleanField, Count, Func, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Concat
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import NotFound, NotPermitted
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 
 from .actor import Actor
-from .models import Membership, Organization, OrganizationClosure, OrganizationSettings
+from .models import Membership, MembershipStatus, Organization, OrganizationClosure, OrganizationSettings
+from .paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
 from .roles import INVITATION_TYPES, Capability, OrganizationKind, Role, can_be_sent_from, may_invite
 from .tenancy import platform
 
@@ -125,14 +127,69 @@ def settings_of(organization: Organization) -> OrganizationSettings:
     return OrganizationSettings.objects.get(organization=organization)
 
 
-def people(*, actor: Actor) -> QuerySet[Membership]:
-    """Return the organization's active memberships with their people, by name. Needs the right to see people."""
+PEOPLE_ORDER = ("user__last_name", "user__first_name", "pk")
+
+
+def people(*, actor: Actor, has_ended: bool = False) -> QuerySet[Membership]:
+    """Return the organization's active memberships, or those that ended, with their people, by name. Needs the right to
+    see people."""
     actor.require(Capability.VIEW_PEOPLE)
+    memberships = Membership.objects.filter(status=MembershipStatus.ENDED) if has_ended else Membership.objects.active()
     return (
-        Membership.objects.active()
-        .filter(organization=actor.organization)
+        memberships.filter(organization=actor.organization)
         .select_related("user", "invited_by", "upline")
-        .order_by("user__last_name", "user__first_name", "pk")
+        .order_by(*PEOPLE_ORDER)
+    )
+
+
+@dataclass(frozen=True)
+class PeopleFilters:
+    """What the list of people shows. `text` is the beginning of a name or an address."""
+
+    text: str = ""
+    role: str = ""
+    has_ended: bool = False
+
+
+def people_page(*, actor: Actor, filters: PeopleFilters, cursor: str = "", size: int = ROWS) -> Page[Membership]:
+    """Return one page of the organization's people, by name, with one query and no count. Needs the right to see people.
+
+    A cursor holds the id of a membership and no name, which must not stand in an address; where it stands among the
+    names is read in the same query. Raises Malformed (`cursor`) for one that is not ours.
+    """
+    memberships = people(actor=actor, has_ended=filters.has_ended)
+    if filters.role:
+        memberships = memberships.filter(role=filters.role)
+    if text := " ".join(filters.text.split()):
+        memberships = memberships.alias(name=Concat("user__first_name", Value(" "), "user__last_name")).filter(
+            Q(name__istartswith=text) | Q(user__last_name__istartswith=text) | Q(user__email__startswith=text.lower())
+        )
+    backwards, position = read_cursor(cursor)
+    if position:
+        memberships = memberships.filter(_beside(position, backwards=backwards))
+    return cut_page(
+        memberships,
+        order=PEOPLE_ORDER,
+        is_first=not position,
+        backwards=backwards,
+        size=size,
+        position=lambda membership: str(membership.pk),
+    )
+
+
+def _beside(position: str, *, backwards: bool) -> Q:
+    """Return what stands before or after a membership in the order of names."""
+    try:
+        here = Membership.objects.filter(pk=UUID(position))
+    except ValueError:
+        raise damaged_cursor() from None
+    last, first = Subquery(here.values("user__last_name")), Subquery(here.values("user__first_name"))
+    way = "lt" if backwards else "gt"
+    same_last, same_name = Q(user__last_name=last), Q(user__last_name=last, user__first_name=first)
+    return (
+        Q(**{f"user__last_name__{way}": last})
+        | same_last & Q(**{f"user__first_name__{way}": first})
+        | same_name & Q(**{f"pk__{way}": UUID(position)})
     )
 
 
@@ -170,22 +227,26 @@ class Below:
     members: int
 
 
-def organizations_below(*, actor: Actor) -> list[Below]:
-    """Return what lies below the actor's organization in the sales chain, nearest first."""
+def organizations_below(*, actor: Actor, text: str = "", limit: int = ROWS) -> tuple[list[Below], bool]:
+    """Return the first organizations by name that lie below the actor's in the sales chain and whose name contains
+    `text`, and whether there are more."""
     actor.require(Capability.VIEW_DOWNLINE)
-    below = OrganizationClosure.objects.filter(ancestor=actor.organization, depth__gt=0)
+    below = OrganizationClosure.objects.filter(
+        ancestor=actor.organization, depth__gt=0, descendant__name__icontains=" ".join(text.split())
+    )
     with platform("organizations below one's own"):
+        entries = list(
+            below.select_related("descendant").order_by("descendant__name", "descendant_id")[: limit + 1],
+        )
         members = dict(
             Membership.objects.active()
-            .filter(organization__in=below.values("descendant"))
+            .filter(organization__in=[entry.descendant_id for entry in entries[:limit]])
             .values_list("organization_id")
             .annotate(count=Count("user", distinct=True))
             .order_by()
         )
-        return [
-            Below(entry.descendant, entry.depth, members.get(entry.descendant_id, 0))
-            for entry in below.select_related("descendant").order_by("depth", "descendant__name")
-        ]
+    shown = [Below(entry.descendant, entry.depth, members.get(entry.descendant_id, 0)) for entry in entries[:limit]]
+    return shown, len(entries) > limit
 
 
 def practices_administered_by(user: "User") -> list[Organization]:

@@ -15,8 +15,9 @@ from healthivr.kernel.errors import DomainError
 
 from . import selectors, services
 from .actor import Actor
-from .forms import EndMembershipForm, OrganizationForm
+from .forms import BelowFilterForm, EndMembershipForm, OrganizationForm, PeopleFilterForm
 from .models import Membership
+from .paging import ROWS, active_filters, address, neighbours
 from .roles import Capability
 
 if TYPE_CHECKING:
@@ -46,13 +47,26 @@ def home(request: PersonalRequest) -> HttpResponse:
 
 @require_GET
 def people(request: TenantRequest, organization: str) -> HttpResponse:
-    """Who belongs to the organization."""
-    memberships = selectors.people(actor=request.actor)
-    return render(
-        request,
-        "organizations/people.html",
-        {"memberships": memberships, "may_invite": bool(selectors.invitable_types(actor=request.actor))},
-    )
+    """Who belongs to the organization, by name, as the address filters them."""
+    form = PeopleFilterForm(request.GET)
+    form.is_valid()
+    size = int(form.cleaned_data.get("size") or ROWS)
+    filters, cursor = form.filters(), request.GET.get("cursor", "")
+    page = selectors.people_page(actor=request.actor, filters=filters, cursor=cursor, size=size)
+    if cursor and not page.items:  # whoever stood there has gone meanwhile
+        return redirect(address(request, cursor=""))
+    context = {
+        "form": form,
+        "memberships": page.items,
+        "page": neighbours(request, page, size=size),
+        "active": active_filters(request, form),
+        "has_ended": filters.has_ended,
+        "may_invite": bool(selectors.invitable_types(actor=request.actor)),
+    }
+    is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
+    response = render(request, "organizations/_people.html" if is_part else "organizations/people.html", context)
+    response["Vary"] = "HX-Request"
+    return response
 
 
 @require_GET
@@ -153,6 +167,11 @@ def settings(request: TenantRequest, organization: str) -> HttpResponse:
         else:
             messages.success(request, _("The organization's settings are saved."))
             return redirect("organizations:settings", organization)
+    search = BelowFilterForm(request.GET)
+    search.is_valid()
+    below, has_more_below = None, False
+    if actor.has(Capability.VIEW_DOWNLINE):
+        below, has_more_below = selectors.organizations_below(actor=actor, text=search.cleaned_data.get("below", ""))
     return render(
         request,
         "organizations/settings.html",
@@ -160,7 +179,9 @@ def settings(request: TenantRequest, organization: str) -> HttpResponse:
             "form": form,
             "settings": now,
             "may_manage": actor.has(Capability.MANAGE_ORGANIZATION),
-            "below": selectors.organizations_below(actor=actor) if actor.has(Capability.VIEW_DOWNLINE) else None,
+            "search": search,
+            "below": below,
+            "has_more_below": has_more_below,
         },
         status=422 if form.errors else 200,
     )

@@ -149,7 +149,7 @@ def test_closure__founded_below_what_is_being_moved__counts_its_new_ancestors() 
 
 # --- reading below one's own -----------------------------------------------------------------------------------------
 @pytest.mark.seed("S0.14")
-def test_below__seller__organizations_states_and_counts_nearest_first_and_nothing_beside(world: World) -> None:
+def test_below__seller__organizations_states_and_counts_by_name_and_nothing_beside(world: World) -> None:
     chain = Chain()
     with platform("test"):
         MembershipFactory(organization=chain.practice, role=Role.DOCTOR)
@@ -157,11 +157,13 @@ def test_below__seller__organizations_states_and_counts_nearest_first_and_nothin
         MembershipFactory(organization=chain.practice, role=Role.MEDICAL_STAFF, user__is_active=False)
     actor = Actor(world.lee, chain.master, frozenset({Role.MASTER_DISTRIBUTOR}))
     with tenant(chain.master):
-        below = organizations_below(actor=actor)
+        below, has_more = organizations_below(actor=actor)
+        first, has_more_than_one = organizations_below(actor=actor, limit=1)
     assert [(entry.organization.slug, entry.depth, entry.members) for entry in below] == [
         ("distributor", 1, 0),
         ("practice", 2, 2),
     ]
+    assert (has_more, has_more_than_one, first) == (False, True, below[:1])
     doctor = Actor(world.lee, chain.master, frozenset({Role.DOCTOR}))
     with tenant(chain.master), pytest.raises(NotPermitted):
         organizations_below(actor=doctor)

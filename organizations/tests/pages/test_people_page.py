@@ -1,11 +1,16 @@
 """/o/<organization>/people/: who belongs to the organization."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 
 from healthivr.testing.factories import MembershipFactory, UserFactory
-from healthivr.testing.pages import Page, browser, read
+from healthivr.testing.pages import Page, browser, parse, read
+from healthivr.testing.statements import Statements
 from healthivr.testing.world import World
-from organizations.models import Membership
+from organizations.models import Membership, OrganizationSettings
+from organizations.paging import write_cursor
 from organizations.roles import Role
 from organizations.tenancy import platform
 
@@ -14,7 +19,21 @@ HERE = "/o/lee-family-practice/people/"
 
 def names(page: Page) -> list[str]:
     """Return whom the list names, in its order."""
-    return [cell.all("a")[0].text for cell in page.tree.with_class("list-main")]
+    return [cell.all("a", "strong")[0].text for cell in page.tree.with_class("list-main")]
+
+
+def look(world: World, query: str = "", status: int = 200) -> Page:
+    """Return the list as Dr. Lee sees it; `query` is what follows the path."""
+    return read(browser(world.lee).get(f"{HERE}{query.removeprefix(HERE)}"), status)
+
+
+def fill(world: World, count: int) -> None:
+    """Add members, several of whom bear the same name."""
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.practice).update(seat_limit=500)
+        for number in range(count):
+            user = UserFactory(first_name="Kim", last_name=f"Able {number // 4:02}", email=f"kim{number}@example.org")
+            MembershipFactory(organization=world.practice, user=user, role=Role.MEDICAL_STAFF)
 
 
 def test_people__administrator__everybody_by_name_with_role_and_flag(world: World) -> None:
@@ -66,3 +85,137 @@ def test_people__markup_or_template_syntax_in_a_name__plain_text(world: World, t
         MembershipFactory(organization=world.practice, user=UserFactory(first_name=text, last_name="Zeta"))
     page = read(browser(world.lee).get(HERE), 200, text)
     assert names(page)[-1] == f"{text} Zeta"
+
+
+# --- filters ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["Omar Haddad", "Jun Lee", "Mia Novak"]),
+        ("?text=MIA", ["Mia Novak"]),
+        ("?text=no", ["Mia Novak"]),
+        ("?text=mia++nov", ["Mia Novak"]),
+        ("?text=OMAR%40", ["Omar Haddad"]),
+        ("?text=example.org", []),
+        ("?text=%25", []),
+        ("?text=stone", []),
+        ("?role=doctor", ["Jun Lee"]),
+        ("?role=doctor&text=mia", []),
+        ("?status=ended", ["Ida Gone"]),
+        ("?status=ended&role=doctor", []),
+    ],
+)
+def test_people__filters_in_the_address__what_fits_and_the_form_says_so(
+    world: World, query: str, found: list[str]
+) -> None:
+    with platform("test"):
+        gone = UserFactory(first_name="Ida", last_name="Gone")
+        old = {"status": "ended", "ended_at": world.invitation.created_at}
+        MembershipFactory(organization=world.practice, user=gone, role=Role.MEDICAL_STAFF, **old)
+    page = look(world, query)
+    assert names(page) == found
+    for pair in query.removeprefix("?").split("&") if query else []:
+        name, value = pair.split("=")
+        assert page.values[name] == value.replace("%40", "@").replace("%25", "%").replace("++", "  ")
+
+
+def test_people__nobody_fits__says_which_filters_to_drop(world: World) -> None:
+    page = look(world, "?role=sales&text=nobody")
+    assert names(page) == []
+    assert "Nobody fits these filters" in page.main
+    assert page.links["Drop the filter Role: Sales representative"] == f"{HERE}?text=nobody"
+    assert page.links["Drop all filters"] == page.links["Show everybody"] == HERE
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("?role=owner", "role"), ("?status=x", "status"), (f"?text={'x' * 255}", "text")]
+)
+def test_people__filter_that_means_nothing__said_at_its_field_and_nothing_is_filtered(
+    world: World, query: str, field: str
+) -> None:
+    page = look(world, query)
+    assert len(names(page)) == 3
+    assert list(page.errors) == [field]
+
+
+@pytest.mark.parametrize("query", ["?size=0", "?size=x", "?text=%ff", "?unknown=1", "?text=%F0%9F%92%A9"])
+def test_people__junk_in_the_address__a_page(world: World, query: str) -> None:
+    assert look(world, query).heading == "People"
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S4.19")
+def test_people__more_than_a_page__next_and_previous_keep_filter_and_size_and_name_nobody(world: World) -> None:
+    fill(world, 60)
+    first = look(world, "?role=medical_staff&size=25")
+    assert len(names(first)) == 25
+    assert "Previous" not in first.links
+    second = look(world, first.links["Next"])
+    third = look(world, second.links["Next"])
+    assert "Next" not in third.links
+    everybody = [address.text for page in (first, second, third) for address in page.tree.with_class("list-second")]
+    assert len(everybody) == len(set(everybody)) == 61
+    assert names(first) + names(second) + names(third) == sorted(names(first) + names(second) + names(third))
+    assert third.values["role"] == "medical_staff"
+    assert names(look(world, third.links["Previous"])) == names(second)
+    assert names(look(world, second.links["Previous"])) == names(first)
+    assert "Able" not in first.links["Next"]
+    assert len(names(look(world, first.links["100"]))) == 61
+
+
+def test_people__whoever_stood_at_the_cursor_has_left__the_list_goes_on_behind_them(world: World) -> None:
+    fill(world, 30)
+    address = look(world, "?size=25").links["Next"]
+    with platform("test"):
+        last = Membership.objects.order_by("user__last_name", "user__first_name", "pk").filter(user__first_name="Kim")[
+            24
+        ]
+        Membership.objects.filter(pk=last.pk).update(status="ended", ended_at=world.invitation.created_at)
+    assert len(names(look(world, address))) == 8
+    with platform("test"):
+        Membership.objects.filter(organization=world.practice).exclude(user__first_name="Kim").exclude(
+            user=world.lee
+        ).update(status="ended", ended_at=world.invitation.created_at)
+        behind = Membership.objects.get(user=world.mia).pk
+    cursor = write_cursor(str(behind), backwards=False)
+    assert browser(world.lee).get(f"{HERE}?size=25&cursor={cursor}")["Location"] == f"{HERE}?size=25"
+
+
+@pytest.mark.seed("S0.24")
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "%C3%A9", "bnw"])
+def test_people__damaged_cursor__400_page_with_a_way_on(world: World, cursor: str) -> None:
+    assert "Start again from the first page" in look(world, f"?cursor={cursor}", status=400).main
+    assert look(world).heading == "People"
+
+
+@pytest.mark.seed("S4.19")
+@pytest.mark.parametrize("count", [3, 120])
+def test_people__whatever_their_number__one_query_and_no_count(
+    committed_world: World, statements: Callable[[], AbstractContextManager[Statements]], count: int
+) -> None:
+    fill(committed_world, count)
+    client = browser(committed_world.lee)
+    client.get(HERE)
+    with statements() as asked:
+        page = read(client.get(f"{HERE}?text=k"))
+    assert len(names(page)) == min(count, 50)
+    everything = [sql for found in asked.by_kind.values() for sql in found]
+    assert len([sql for sql in everything if "accounts_user" in sql and "LIMIT 51" in sql]) == 1
+    assert not [sql for sql in everything if "COUNT(" in sql.upper()]
+    second = page.links.get("Next")
+    if second:
+        with statements() as again:
+            client.get(second)
+        assert again.counts() == asked.counts()
+
+
+# --- htmx ------------------------------------------------------------------------------------------------------------
+def test_people__asked_by_htmx__the_results_alone(world: World) -> None:
+    client = browser(world.lee)
+    response = client.get(HERE, headers={"HX-Request": "true"})
+    part = parse(response.content.decode())
+    assert "mia@example.org" in part.text
+    assert not part.all("html", "h1", "form")
+    assert "HX-Request" in response["Vary"]
+    whole = client.get(HERE, headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
+    assert read(whole).heading == "People"

@@ -117,6 +117,33 @@ def test_settings__organizations_below__names_and_counts_never_people(world: Wor
     assert "Stone Clinic" not in page.text
 
 
+@pytest.mark.seed("S4.19")
+def test_settings__many_organizations_below__the_first_by_name_and_a_search(world: World) -> None:
+    here = "/o/health-for-all/settings/"
+    with platform("test"):
+        chp = OrganizationFactory(kind="chp", name="Health for all", slug="health-for-all")
+        boss = MembershipFactory(organization=chp, role=Role.CHP_ADMIN, is_org_admin=True).user
+        for number in range(60):
+            OrganizationFactory(kind="master_distributor", name=f"Seller {number:02}", parent=chp)
+        last = OrganizationFactory(kind="master_distributor", name="Zenith <b> & Sons", parent=chp)
+        MembershipFactory(organization=last, role=Role.MASTER_DISTRIBUTOR)
+    client = browser(boss)
+    page = read(client.get(here))
+    listed = [cell.text for cell in page.tree.with_class("list-main")]
+    assert listed == [f"Seller {number:02}" for number in range(50)]
+    assert "The first 50 by name." in page.main
+    page = read(client.get(f"{here}?below=ZENITH"), 200, "Zenith <b> & Sons")
+    assert [row.text for body in page.tree.all("tbody") for row in body.all("tr")] == [
+        "Zenith <b> & Sons Master distributor 1 1"
+    ]
+    assert page.values["below"] == "ZENITH"
+    page = read(client.get(f"{here}?below=stone"))
+    assert "No organization below this one has such a name." in page.main
+    assert page.links["Show all organizations"] == here
+    for junk in ("x" * 121, "%25", "%ff"):
+        assert client.get(f"{here}?below={junk}").status_code == 200
+
+
 @pytest.mark.parametrize("junk", ["\0", "x" * 100_000, "\u202e\u202d", "💩", "\r\n\r\n"])
 def test_settings__junk__never_a_failure(world: World, junk: str) -> None:
     client = Client()
