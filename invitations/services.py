@@ -202,6 +202,7 @@ def update_invitation(
     actor: Actor,
     invitation_id: UUID,
     invitation_type: str | None = None,
+    email: str | None = None,
     first_name: str | None = None,
     last_name: str | None = None,
     message: str | None = None,
@@ -211,13 +212,16 @@ def update_invitation(
 ) -> UserInvitation:
     """Change an open invitation; None leaves a value as it is.
 
-    A changed role or expiry kills the link and mails a new one. An address is not changed: `correct_address`. Raises
+    A changed role or expiry kills the link and mails a new one. `email` may be the invitation's own, and no other:
+    an address is not changed beside anything else, but by `correct_address`. Raises
     IllegalTransition once it is closed, RoleNotAllowed, AlreadyMember, NoSeatLeft, SendLimitReached, AddressBounced,
     Malformed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
         _require_still_open(invitation, Event.UPDATE, at=at)
+        if email is not None and normalise_email(email) != invitation.email:
+            raise Malformed(_("Correct the address by itself: send no other change with it."), field="email")
         new: dict[str, Any] = {}
         if first_name is not None:
             new["first_name"] = _optional_name(first_name, field="first_name")

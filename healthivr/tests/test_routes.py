@@ -188,7 +188,7 @@ POLICY: dict[str, list[Ask]] = {
     "invitations_api:list": [call("GET", allowed=200), call("POST", allowed=201, body=NEW)],
     "invitations_api:detail": [
         call("GET", allowed=200),
-        call("PUT", allowed=200, body={"language": "es"}),
+        call("PUT", allowed=200, body={"invitation_type": "medical_staff", "language": "es"}),
         call("PATCH", allowed=200, body={"language": "es"}),
         call("DELETE", allowed=200),
     ],

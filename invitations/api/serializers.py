@@ -74,10 +74,28 @@ class CreateInvitationSerializer(StrictSerializer):
     expires_in_hours = serializers.IntegerField(min_value=1, max_value=720, required=False, default=None)
 
 
+class ReplaceInvitationSerializer(StrictSerializer):
+    """All that can change while an invitation is open: what is left out goes back to its default. The end stays unless
+    it is named, for a new one kills the link."""
+
+    invitation_type = serializers.ChoiceField(choices=TYPES)
+    email = serializers.CharField(
+        max_length=320, required=False, help_text="The invited address as it is. To correct it, PATCH `email` alone."
+    )
+    first_name = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+    last_name = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+    message = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+    language = serializers.ChoiceField(choices=settings.LANGUAGES, required=False, default="en")
+    expires_in_hours = serializers.IntegerField(min_value=1, max_value=720, required=False)
+
+
 class UpdateInvitationSerializer(StrictSerializer):
-    """What can change while an invitation is open. Another address is another invitation."""
+    """What can change while an invitation is open; what is left out stays."""
 
     invitation_type = serializers.ChoiceField(choices=TYPES, required=False)
+    email = serializers.CharField(
+        max_length=320, required=False, help_text="Another address is another invitation: send it alone."
+    )
     first_name = serializers.CharField(max_length=100, required=False, allow_blank=True)
     last_name = serializers.CharField(max_length=100, required=False, allow_blank=True)
     message = serializers.CharField(max_length=1000, required=False, allow_blank=True)
@@ -99,7 +117,7 @@ class InvitationPageSerializer(serializers.Serializer[Any]):
     older = serializers.CharField(allow_null=True, help_text="Pass as `cursor` for the page after.")
 
 
-class ListQuerySerializer(serializers.Serializer[Any]):
+class ListQuerySerializer(StrictSerializer):
     """Filters of the list."""
 
     status = serializers.ChoiceField(choices=StatusWord.choices, required=False, default="")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -29,6 +29,7 @@ from .serializers import (
     InvitationSerializer,
     ListQuerySerializer,
     OpenInvitationSerializer,
+    ReplaceInvitationSerializer,
     UpdateInvitationSerializer,
 )
 
@@ -43,10 +44,15 @@ ORGANIZATION = OpenApiParameter(
 STAFF = problems(
     e400="malformed_field, malformed_body, organization_required",
     e401="sign_in_required",
-    e403="not_permitted, role_not_allowed, not_your_invitation, no_membership, csrf_failed",
+    e403="not_permitted, role_not_allowed, not_your_invitation, no_membership, organization_inactive, csrf_failed",
     e404="not_found",
     e429="too_many_requests",
     e503="busy",
+)
+CHANGE = problems(
+    e400="malformed_field, malformed_body, organization_required, email_malformed, name",
+    e409="illegal_transition, already_member, no_seat_left, send_limit_reached, address_bounced",
+    e422="email_look_alike",
 )
 LINK = problems(
     e400="malformed_field, malformed_body",
@@ -108,6 +114,7 @@ class InvitationListView(InvitationAPIView):
             201: InvitationSerializer,
             **STAFF,
             **problems(
+                e400="malformed_field, malformed_body, organization_required, email_malformed, name",
                 e409="duplicate_invitation, already_member, no_seat_left",
                 e422="email_look_alike, own_address",
             ),
@@ -133,25 +140,41 @@ class InvitationDetailView(InvitationAPIView):
     @extend_schema(
         operation_id="invitations_replace",
         parameters=[ORGANIZATION],
-        request=UpdateInvitationSerializer,
-        responses={200: InvitationSerializer, **STAFF, **problems(e409="illegal_transition, no_seat_left")},
+        request=ReplaceInvitationSerializer,
+        responses={200: InvitationSerializer, **STAFF, **CHANGE},
     )
     def put(self, request: Request, invitation_id: UUID) -> Response:
-        """Change an open invitation. A new role or expiry kills the link and mails a new one."""
-        return self._update(request, invitation_id)
+        """Replace all of an open invitation but its address. A new role or expiry kills the link and mails a new one."""
+        return self._update(invitation_id, self.parsed(ReplaceInvitationSerializer, request.data))
 
     @extend_schema(
         operation_id="invitations_update",
         parameters=[ORGANIZATION],
         request=UpdateInvitationSerializer,
-        responses={200: InvitationSerializer, **STAFF, **problems(e409="illegal_transition, no_seat_left")},
+        responses={
+            200: InvitationSerializer,
+            201: OpenApiResponse(InvitationSerializer, "Another address: the new invitation, with its own id."),
+            **STAFF,
+            **CHANGE,
+            **problems(
+                e409="illegal_transition, duplicate_invitation, already_member, no_seat_left, send_limit_reached,"
+                " address_bounced",
+                e422="email_look_alike, own_address, same_address",
+            ),
+        },
     )
     def patch(self, request: Request, invitation_id: UUID) -> Response:
-        """Change some of an open invitation. A new role or expiry kills the link and mails a new one."""
-        return self._update(request, invitation_id)
-
-    def _update(self, request: Request, invitation_id: UUID) -> Response:
+        """Change some of an open invitation. A new role or expiry kills the link and mails a new one. An `email` alone
+        cancels it and sends a new one, with the same content, to that address: 201 with the new invitation."""
         body = self.parsed(UpdateInvitationSerializer, request.data)
+        if set(body) == {"email"}:
+            corrected = services.correct_address(
+                actor=self.actor, invitation_id=invitation_id, email=body["email"], at=timezone.now()
+            )
+            return self.shown(corrected, status.HTTP_201_CREATED)
+        return self._update(invitation_id, body)
+
+    def _update(self, invitation_id: UUID, body: dict[str, Any]) -> Response:
         return self.shown(
             services.update_invitation(actor=self.actor, invitation_id=invitation_id, at=timezone.now(), **body)
         )
@@ -253,6 +276,7 @@ class AcceptView(LinkAPIView):
             201: AcceptedSerializer,
             **LINK,
             **problems(
+                e400="malformed_field, malformed_body, name, organization_name",
                 e401="sign_in_required",
                 e409="invitation_accepted, already_member",
                 e422="password_refused, account_switched_off, inviter_not_entitled, practice_not_yours",

@@ -21,7 +21,7 @@ from organizations.tenancy import platform
 SignIn = Callable[[User], Client]
 EVERY_ACT = [
     ("GET", "", None),
-    ("PUT", "", {"first_name": "Nora"}),
+    ("PUT", "", {"invitation_type": "medical_staff", "first_name": "Nora"}),
     ("PATCH", "", {"first_name": "Nora"}),
     ("POST", "resend/", None),
     ("POST", "renew/", None),
@@ -142,7 +142,8 @@ def test_get__overdue_and_unswept__expired(world: World, sign_in: SignIn) -> Non
 def test_change__what_it_says__same_link_and_no_mail(world: World, sign_in: SignIn, method: str) -> None:
     token = acts.token_of(world.invitation)
     body = {"first_name": "Nora", "last_name": "<b>Quist</b>", "message": "Hello\nNora", "language": "es"}
-    response = call(sign_in(world.lee), method, path(world.invitation), body, at=world.practice)
+    sent = {**body, "invitation_type": "medical_staff", "email": " New.Nurse@example.org"}  # as they are
+    response = call(sign_in(world.lee), method, path(world.invitation), sent, at=world.practice)
     assert response.status_code == 200
     assert {name: response.json()[name] for name in body} == body
     row = acts.fresh(world.invitation)
@@ -190,7 +191,6 @@ def test_change__role_that_one_may_not_invite__403(world: World, sign_in: SignIn
 @pytest.mark.parametrize(
     "body",
     [
-        {"email": "other@example.org"},
         {"status": "accepted"},
         {"organization": "stone-clinic"},
         {"invited_by": "somebody"},
@@ -204,8 +204,64 @@ def test_change__what_cannot_be_changed__400_naming_it(
 ) -> None:
     client = sign_in(world.lee)
     with acts.nothing_written():
-        response = call(client, method, path(world.invitation), body, at=world.practice)
+        sent = {"invitation_type": "medical_staff", **body}
+        response = call(client, method, path(world.invitation), sent, at=world.practice)
     problem(response, 400, "malformed_field", *body)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_change__another_address_beside_something_else__400_at_it(world: World, sign_in: SignIn, method: str) -> None:
+    client = sign_in(world.lee)
+    sent = {"invitation_type": "office_admin", "email": "other@example.org"}
+    with acts.nothing_written():
+        response = call(client, method, path(world.invitation), sent, at=world.practice)
+    answer = problem(response, 400, "malformed_field", "email")
+    assert "Correct the address by itself" in answer["detail"]
+
+
+@pytest.mark.seed("S0.7")
+def test_patch__another_address_alone__201_with_a_new_invitation_and_the_old_one_cancelled(
+    world: World, sign_in: SignIn
+) -> None:
+    client, old = sign_in(world.lee), acts.token_of(world.invitation)
+    response = call(client, "PATCH", path(world.invitation), {"email": "Right@example.org"}, at=world.practice)
+    assert response.status_code == 201
+    assert response.json()["id"] != str(world.invitation.pk)
+    assert (response.json()["email"], response.json()["status"]) == ("right@example.org", "pending")
+    assert acts.fresh(world.invitation).status == "cancelled"
+    problem(call(Client(), "GET", f"validate/{old}/"), 410, "invitation_cancelled")
+    with platform("test"):
+        new = UserInvitation.objects.get(pk=response.json()["id"])
+    assert call(Client(), "GET", f"validate/{acts.token_of(new)}/").status_code == 200
+    assert acts.deliveries(new) == ["queued"]
+    for body, status, code in (
+        ({"email": "right@example.org"}, 422, "same_address"),
+        ({"email": "lee@example.org"}, 422, "own_address"),
+        ({"email": "nonsense"}, 400, "email_malformed"),
+        ({"email": "mia@example.org"}, 409, "already_member"),
+    ):
+        with acts.nothing_written():
+            problem(call(client, "PATCH", path(new), body, at=world.practice), status, code, "email")
+    problem(
+        call(client, "PATCH", path(world.invitation), {"email": "x@example.org"}, at=world.practice),
+        409,
+        "illegal_transition",
+    )
+
+
+def test_put__left_out__goes_back_to_its_default_and_the_role_is_needed(world: World, sign_in: SignIn) -> None:
+    client, token = sign_in(world.lee), acts.token_of(world.invitation)
+    call(client, "PATCH", path(world.invitation), {"first_name": "Nora", "language": "es"}, at=world.practice)
+    for body in ({}, {"first_name": "Nora"}):
+        with acts.nothing_written():
+            response = call(client, "PUT", path(world.invitation), body, at=world.practice)
+        problem(response, 400, "malformed_field", "invitation_type")
+    ends = acts.fresh(world.invitation).expires_at
+    body = {"invitation_type": "medical_staff", "last_name": "Quist"}
+    assert call(client, "PUT", path(world.invitation), body, at=world.practice).status_code == 200
+    row = acts.fresh(world.invitation)
+    assert (row.first_name, row.last_name, row.language, row.expires_at) == ("", "Quist", "en", ends)
+    assert acts.token_of(row) == token
 
 
 @pytest.mark.seed("S0.7")
@@ -215,7 +271,7 @@ def test_change_or_cancel__closed_invitation__409_saying_where_it_stands(
     world: World, sign_in: SignIn, method: str, how: str
 ) -> None:
     client = sign_in(world.lee)
-    body = None if method == "DELETE" else {"first_name": "Nora"}
+    body = None if method == "DELETE" else {"invitation_type": "medical_staff", "first_name": "Nora"}
     with platform("test"):
         other = InvitationFactory(organization=world.practice, invited_by=world.lee, upline=world.lee)
     acts.count_seats_anew()

@@ -30,7 +30,7 @@ STAFF: list[tuple[str, str, Any, int]] = [
     ("GET", "", None, 200),
     ("POST", "", NORA, 201),
     ("GET", "{id}/", None, 200),
-    ("PUT", "{id}/", {"first_name": "Nora"}, 200),
+    ("PUT", "{id}/", {"invitation_type": "medical_staff"}, 200),
     ("PATCH", "{id}/", {"first_name": "Nora"}, 200),
     ("POST", "{id}/resend/", None, 200),
     ("POST", "{id}/renew/", None, 409),

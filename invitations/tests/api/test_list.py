@@ -334,3 +334,10 @@ def test_list__ten_thousand_rows__filters_find_and_pages_hold(
     since = (timezone.now() - timedelta(minutes=5.5)).isoformat()
     recent = call(client, "GET", at=world.practice, query={"since": since, "email": "person"}).json()["results"]
     assert [row["email"] for row in recent] == [f"person{number}@example.org" for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("name", ["stauts", "Status", "page", "organization"])
+def test_list__filter_that_there_is_none_of__400_naming_it(world: World, sign_in: SignIn, name: str) -> None:
+    client = sign_in(world.lee)
+    assert call(client, "GET", at=world.practice, query={"status": "failed"}).status_code == 200
+    problem(call(client, "GET", at=world.practice, query={name: "failed"}), 400, "malformed_field", name)
