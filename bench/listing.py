@@ -1,5 +1,5 @@
 """The list page of fifty: among a million rows against among a thousand, any depth against the first page, and that of
-somebody who sees only what they sent themselves, while their colleagues send a million."""
+somebody who sees only what they sent themselves, while their colleagues send a million. And the overview."""
 
 import sys
 from datetime import timedelta
@@ -20,7 +20,7 @@ from organizations.models import Membership
 from organizations.roles import Role
 from organizations.tenancy import platform, tenant
 
-FEW, MANY = 1_000, 1_000_000
+FEW, SOME, MANY = 1_000, 200_000, 1_000_000
 ROUNDS, CALLS = 9, 10
 
 
@@ -36,7 +36,12 @@ def main() -> int:
         make_invitations(doctor.organization, doctor.user, FEW, mark="few")
         analyze()
         few, own_few = measure(client, first), measure(colleague, first)
-        make_invitations(doctor.organization, doctor.user, MANY - FEW, mark="many")
+        overview = reverse("organizations:overview", args=[doctor.organization.slug])
+        overview_few = measure(client, overview)
+        make_invitations(doctor.organization, doctor.user, SOME - FEW, mark="some")
+        analyze()
+        overview_many = measure(client, overview)
+        make_invitations(doctor.organization, doctor.user, MANY - SOME, mark="many")
         analyze()
         many, own_many = measure(client, first), measure(colleague, first)
         deep = measure(client, f"{first}?cursor={deep_cursor(doctor)}")
@@ -46,6 +51,7 @@ def main() -> int:
         Ratio("list of 50, 1,000,000 / 1,000 rows", many, few, "ms", at_most=1.15),
         Ratio("list of 50, page 10,000 / first page", deep, many, "ms", at_most=1.3),
         Ratio("own list, among 1,000,000 / 1,000 rows", own_many, own_few, "ms", at_most=1.15),
+        Ratio("overview, 200,000 / 1,000 rows", overview_many, overview_few, "ms", at_most=3),
     )
 
 

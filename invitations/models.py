@@ -19,6 +19,8 @@ from .states import Event, Status
 User = settings.AUTH_USER_MODEL
 TYPE_CHOICES = [(role.value, role.label) for role in (*INVITATION_TYPES, Role.PATIENT)]
 FAILED_DELIVERY = (DeliveryStatus.FAILED, DeliveryStatus.BOUNCED, DeliveryStatus.REJECTED)
+#: It does not arrive unless somebody acts: also without a mail server, for then nothing leaves by itself later.
+NOT_DELIVERED = (*FAILED_DELIVERY, DeliveryStatus.DISABLED)
 LEFT_DELIVERY = (
     DeliveryStatus.SENT,
     DeliveryStatus.DEFERRED,
@@ -26,6 +28,7 @@ LEFT_DELIVERY = (
     DeliveryStatus.COMPLAINED,
     DeliveryStatus.UNKNOWN,
 )
+WAITING_DELIVERY = tuple(status for status in DeliveryStatus if status not in (*NOT_DELIVERED, *LEFT_DELIVERY))
 
 
 class Channel(models.TextChoices):
@@ -79,11 +82,11 @@ class InvitationQuerySet(models.QuerySet["UserInvitation"]):
         if word == StatusWord.EXPIRED:
             return self.filter(Q(status=Status.EXPIRED) | Q(status=Status.PENDING, expires_at__lte=at))
         if word == StatusWord.FAILED:
-            return self.open(at=at).filter(delivery_status__in=FAILED_DELIVERY)
+            return self.open(at=at).filter(delivery_status__in=NOT_DELIVERED)
         if word == StatusWord.SENT:
             return self.open(at=at).filter(delivery_status__in=LEFT_DELIVERY)
         if word == StatusWord.PENDING:
-            return self.open(at=at).exclude(delivery_status__in=(*FAILED_DELIVERY, *LEFT_DELIVERY))
+            return self.open(at=at).filter(delivery_status__in=WAITING_DELIVERY)
         return self.filter(status=word)
 
 
@@ -194,6 +197,23 @@ class UserInvitation(TenantModel):
             models.Index(fields=["organization", "-created_at", "-id"], name="invitation_list"),
             # The same for those who see what they sent themselves: it must not grow with what their colleagues send.
             models.Index(fields=["organization", "invited_by", "-created_at", "-id"], name="invitation_own_list"),
+            # What the overview counts: what is open, by what became of its mail and by when it ends; and a day's
+            # sent and accepted, of everybody or of one inviter.
+            models.Index(
+                fields=["organization", "delivery_status", "expires_at"],
+                condition=Q(status=Status.PENDING),
+                name="invitation_open",
+            ),
+            models.Index(
+                fields=["organization", "sent_at", "invited_by"],
+                condition=Q(sent_at__isnull=False),
+                name="invitation_sent",
+            ),
+            models.Index(
+                fields=["organization", "accepted_at", "invited_by"],
+                condition=Q(accepted_at__isnull=False),
+                name="invitation_accepted",
+            ),
             # The sweep.
             models.Index(fields=["expires_at"], condition=Q(status=Status.PENDING), name="invitation_due"),
         ]
@@ -218,7 +238,7 @@ class UserInvitation(TenantModel):
         status = self.current_status(at=at)
         if status != Status.PENDING:
             return StatusWord(status.value)
-        if self.delivery_status in FAILED_DELIVERY:
+        if self.delivery_status in NOT_DELIVERED:
             return StatusWord.FAILED
         return StatusWord.SENT if self.delivery_status in LEFT_DELIVERY else StatusWord.PENDING
 

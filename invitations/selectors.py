@@ -1,22 +1,20 @@
 """Reads of invitations by staff."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import BooleanField, Count, F, Func, Q, QuerySet, Value
+from django.db.models import Aggregate, BooleanField, Count, DurationField, F, Func, Q, Value
 
 from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
 from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
 from organizations.roles import Capability
 
+from .by_day import sent_and_accepted_by_day
 from .errors import NotYourInvitation
-from .models import FAILED_DELIVERY, LEFT_DELIVERY, Delivery, InvitationHistory, InvitationQuerySet, UserInvitation
+from .models import Delivery, InvitationHistory, InvitationQuerySet, StatusWord, UserInvitation
 from .states import Status
-
-ENDED_DELIVERY = (*FAILED_DELIVERY, *LEFT_DELIVERY)
 
 
 def visible_invitations(*, actor: Actor) -> InvitationQuerySet:
@@ -171,41 +169,52 @@ def correction_of(*, actor: Actor, invitation: UserInvitation) -> UserInvitation
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
+COUNTED_AT_MOST = 1000
+
+
+class Median(Aggregate):
+    """The value in the middle: half are below it. PostgreSQL leaves nulls out."""
+
+    function = "percentile_cont"
+    template = "%(function)s(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
+
+
 @dataclass(frozen=True)
 class Overview:
-    """What needs attention, and what happened lately. Every number has a list behind it."""
+    """What needs attention, and what happened lately. Every number has a list behind it, and none is counted beyond
+    COUNTED_AT_MOST: one more means "more than that"."""
 
     failed: int
     expiring: int
     waiting: int
     open: int
     accepted: int
-    sent_and_accepted_by_day: list[tuple[str, int, int]]
+    #: From being invited to having accepted, the median of those counted as accepted; None while nobody has.
+    time_to_accept: timedelta | None
+    #: The reader's days, oldest first. An invitation counts on the day it was last sent.
+    sent_and_accepted_by_day: list[tuple[date, int, int]]
 
 
-def overview(*, actor: Actor, days: int = LATELY.days, at: datetime) -> Overview:
-    """Return the numbers of the overview page, over the invitations that the actor may see."""
-    visible: QuerySet[UserInvitation] = visible_invitations(actor=actor)
-    numbers: dict[str, Any] = visible.aggregate(
-        failed=Count("pk", Q(status=Status.PENDING, expires_at__gt=at, delivery_status__in=FAILED_DELIVERY)),
-        expiring=Count("pk", Q(status=Status.PENDING, expires_at__gt=at, expires_at__lte=at + EXPIRING_SOON)),
-        waiting=Count("pk", Q(status=Status.PENDING, expires_at__gt=at) & ~Q(delivery_status__in=ENDED_DELIVERY)),
-        open=Count("pk", Q(status=Status.PENDING, expires_at__gt=at)),
-        accepted=Count("pk", Q(status=Status.ACCEPTED, accepted_at__gte=at - timedelta(days=days))),
+def overview(*, actor: Actor, at: datetime) -> Overview:
+    """Return the numbers of the overview page, over the invitations that the actor may see. What it costs does not grow
+    with what the organization has ever sent."""
+    visible = visible_invitations(actor=actor)
+
+    def number(**filters: str) -> int:
+        return filtered(visible, Filters(**filters), at=at)[: COUNTED_AT_MOST + 1].count()  # type: ignore[arg-type]
+
+    accepted = (
+        filtered(visible, Filters(attention="accepted"), at=at)
+        .annotate(took=F("accepted_at") - F("created_at"))
+        .order_by("-accepted_at")[: COUNTED_AT_MOST + 1]
+        .aggregate(count=Count("pk"), median=Median("took", output_field=DurationField()))
     )
-    return Overview(**numbers, sent_and_accepted_by_day=_by_day(visible, days=days, at=at))
-
-
-def _by_day(visible: "QuerySet[UserInvitation]", *, days: int, at: datetime) -> list[tuple[str, int, int]]:
-    since = (at - timedelta(days=days - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    sent = _count_by_day(visible, "created_at", since)
-    accepted = _count_by_day(visible, "accepted_at", since)
-    listed = [(since + timedelta(days=day)).date().isoformat() for day in range(days)]
-    return [(day, sent.get(day, 0), accepted.get(day, 0)) for day in listed]
-
-
-def _count_by_day(visible: "QuerySet[UserInvitation]", field: str, since: datetime) -> dict[str, int]:
-    rows = (
-        visible.filter(**{f"{field}__gte": since}).values_list(f"{field}__date").annotate(count=Count("pk")).order_by()
+    return Overview(
+        failed=number(status=StatusWord.FAILED),
+        expiring=number(attention="expiring"),
+        waiting=number(status=StatusWord.PENDING),
+        open=number(attention="open"),
+        accepted=accepted["count"],
+        time_to_accept=accepted["median"],
+        sent_and_accepted_by_day=sent_and_accepted_by_day(actor=actor, days=LATELY.days, at=at),
     )
-    return {day.isoformat(): count for day, count in rows}

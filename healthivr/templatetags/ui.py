@@ -64,6 +64,27 @@ def exact(at: datetime) -> str:
 
 
 @register.filter
+def up_to(number: int, most: int) -> str:
+    """Return a number, or "1,000+" where it was not counted further."""
+    shown = formats.number_format(min(number, most), force_grouping=True)
+    return f"{shown}+" if number > most else shown
+
+
+@register.filter
+def span(length: timedelta) -> str:
+    """Return how long something takes, in its largest whole unit."""
+    minutes = length // timedelta(minutes=1)
+    if minutes < 1:
+        return _("under a minute")
+    if minutes < 60:
+        return ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
+    hours = minutes // 60
+    if hours < 48:
+        return ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours}
+    return ngettext("%(n)d day", "%(n)d days", hours // 24) % {"n": hours // 24}
+
+
+@register.filter
 def relative(at: datetime) -> str:
     """Return how far away a time is, in its largest whole unit; beyond a month, the day itself."""
     now = timezone.now()

@@ -1,5 +1,7 @@
 """What PostgreSQL itself holds to: the shape of user_invitations, its constraints, and the index of each query."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
@@ -158,6 +160,10 @@ def _invitations_use_their_indexes(world: World) -> None:
         deep = filtered(mine, Filters(), at=at).filter(created_at__lte=some.created_at)
         assert "invitation_list" in plan(deep.order_by("-created_at", "-pk")[:51])
         plans["invitation_own_list"] = plan(first_page_of(mine.filter(invited_by=world.omar), Filters()))
+        month = at - timedelta(days=30)
+        plans["invitation_open"] = plan(first_page_of(mine, Filters(status="failed")))
+        plans["invitation_sent"] = plan(mine.filter(sent_at__gte=month))
+        plans["invitation_accepted"] = plan(mine.filter(accepted_at__gte=month))
         # The beginning of an address among those that are open, as the list asks for it.
         beginning = plan(first_page_of(mine, Filters(status="failed", text="nobody")))
         assert "invitation_one_open_an_address" in beginning, beginning

@@ -761,7 +761,7 @@ def test_relay__mail_not_configured__disabled_and_the_invitation_stands(world: W
     assert (row.delivery_status, row.send_count, row.sent_at) == ("disabled", 0, None)
     assert acts.deliveries(invitation) == ["disabled"]
     assert acts.deliveries(invitation, purpose="failed") == []
-    assert word(invitation) == StatusWord.PENDING
+    assert word(invitation) == StatusWord.FAILED
     assert acts.actions(world.practice)[-1] == "invitation.disabled"
     acts.accept(invitation)
 

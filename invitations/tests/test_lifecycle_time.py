@@ -79,7 +79,6 @@ def test_status_word__every_state__the_filter_finds_what_the_row_shows(world: Wo
     [
         ("queued", "pending"),
         ("sending", "pending"),
-        ("disabled", "pending"),
         ("cancelled", "pending"),
         ("sent", "sent"),
         ("deferred", "sent"),
@@ -89,6 +88,7 @@ def test_status_word__every_state__the_filter_finds_what_the_row_shows(world: Wo
         ("failed", "failed"),
         ("bounced", "failed"),
         ("rejected", "failed"),
+        ("disabled", "failed"),
     ],
 )
 def test_status_word__open__says_what_became_of_the_mail(delivery: str, word: str) -> None:

@@ -1,6 +1,5 @@
 """The first page of an organization: what needs attention, then numbers."""
 
-from datetime import date
 from typing import Any
 
 from django.http import HttpResponse
@@ -13,8 +12,6 @@ from organizations.roles import Capability
 from organizations.selectors import invitable_types
 from organizations.views import TenantRequest
 
-DAYS = 30
-
 
 @require_GET
 def overview(request: TenantRequest, organization: str) -> HttpResponse:
@@ -22,16 +19,17 @@ def overview(request: TenantRequest, organization: str) -> HttpResponse:
     context: dict[str, Any] = {
         "may_invite": bool(invitable_types(actor=request.actor)),
         "sees_all": request.actor.has(Capability.VIEW_ALL_INVITATIONS),
-        "days": DAYS,
+        "days": selectors.LATELY.days,
+        "most": selectors.COUNTED_AT_MOST,
     }
     if request.actor.has(Capability.VIEW_INVITATIONS):
-        numbers = selectors.overview(actor=request.actor, days=DAYS, at=timezone.now())
+        numbers = selectors.overview(actor=request.actor, at=timezone.now())
         by_day = numbers.sent_and_accepted_by_day
         context |= {
             "numbers": numbers,
-            "by_day": [(date.fromisoformat(day), sent, accepted) for day, sent, accepted in reversed(by_day)],
+            "by_day": list(reversed(by_day)),
             "chart": {
-                "days": [day for day, _sent, _accepted in by_day],
+                "days": [day.isoformat() for day, _sent, _accepted in by_day],
                 "sent": [sent for _day, sent, _accepted in by_day],
                 "accepted": [accepted for _day, _sent, accepted in by_day],
             },

@@ -31,9 +31,9 @@ def cursor_of(position: str) -> str:
 
 #: What makes an invitation show each word.
 SHOWS: dict[str, list[dict[str, Any]]] = {
-    "pending": [{}, {"delivery_status": "sending"}, {"delivery_status": "disabled"}],
+    "pending": [{}, {"delivery_status": "sending"}],
     "sent": [{"sent": True}, {"sent": True, "delivery_status": "delivered"}, {"delivery_status": "deferred"}],
-    "failed": [{"delivery_status": "failed"}, {"delivery_status": "bounced"}, {"delivery_status": "rejected"}],
+    "failed": [{"delivery_status": status} for status in ("failed", "bounced", "rejected", "disabled")],
     "accepted": [{"status": "accepted"}, {"status": "accepted", "sent": True}],
     "declined": [{"declined": True}],
     "cancelled": [{"cancelled": True}, {"cancelled": True, "delivery_status": "failed"}],

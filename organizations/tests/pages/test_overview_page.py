@@ -44,8 +44,9 @@ def fill(world: World) -> None:
 def counted(page: Page) -> dict[str, tuple[int, str]]:
     """Return each number of the page with the address of its list."""
     figures = {
-        link.with_class("figure-label")[0].text: (int(link.with_class("figure-number")[0].text), link["href"])
+        label: (int(link.with_class("figure-number")[0].text), link["href"])
         for link in page.tree.with_class("figure-link")
+        if not (label := link.with_class("figure-label")[0].text).startswith("Usual time")
     }
     attention = {
         item.all("strong")[0].text.split(" ", 1)[1]: (
@@ -68,10 +69,10 @@ def test_overview__every_number__opens_the_list_that_it_counts(world: World) -> 
         "Open now": 7,
         "Accepted in 30 days": 1,
         "Expire within 48 hours": 1,
-        "Not delivered": 2,
-        "invitations did not arrive": 2,
+        "Not delivered": 3,
+        "invitations did not arrive": 3,
         "invitation expires within 48 hours": 1,
-        "e-mails are waiting to be sent": 3,
+        "e-mails are waiting to be sent": 2,
     }
     for name, (number, address) in numbers.items():
         page = read(client.get(address))
@@ -84,6 +85,44 @@ def test_overview__colleague_with_own_invitations__counts_those_alone(world: Wor
     numbers = counted(read(browser(world.omar).get(HERE)))
     assert numbers["Open now"][0] == 1
     assert numbers["Not delivered"][0] == 0
+
+
+def test_overview__more_than_anybody_counts__says_so_and_stops_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invitations.selectors.COUNTED_AT_MOST", 2)
+    fill(world)
+    page = read(browser(world.lee).get(HERE))
+    numbers = [number.text for number in page.tree.with_class("figure-number")]
+    assert numbers == ["2+", "1", "24 hours", "1", "2+"]
+    assert "2+ invitations did not arrive" in page.main
+    assert "2 e-mails are waiting to be sent" in page.main
+
+
+def test_overview__mail_not_set_up__needs_attention_and_nobody_is_told_to_wait(world: World) -> None:
+    with platform("test"):
+        UserInvitation.objects.filter(organization=world.practice).update(delivery_status="disabled")
+    client = browser(world.lee)
+    page = read(client.get(HERE))
+    assert "1 invitation did not arrive" in page.main
+    assert "They leave by themselves" not in page.main
+    listed = read(client.get(f"{HERE}invitations/"))
+    assert [badge.text for badge in listed.tree.with_class("list-status")] == ["Not delivered"]
+
+
+def test_overview__time_to_accept__the_median_in_words_or_that_nobody_has(world: World) -> None:
+    def shown() -> tuple[str, str]:
+        [figure] = [
+            link for link in read(browser(world.lee).get(HERE)).tree.with_class("figure-link") if "Usual" in link.text
+        ]
+        assert figure["href"] == f"{HERE}invitations/?attention=accepted"
+        return figure.with_class("figure-number")[0].text, figure.with_class("figure-label")[0].text
+
+    assert shown() == ("", "Usual time to accept: nobody accepted in 30 days")
+    now = timezone.now()
+    for hours in (1, 3, 50):
+        make(world, status="accepted", accepted_at=now, created_at=now - timedelta(hours=hours))
+    assert shown() == ("3 hours", "Usual time to accept (median)")
 
 
 def test_overview__nothing_to_do__says_so(world: World) -> None:
