@@ -67,7 +67,7 @@ def test_first_administrator_invites__invitee_accepts_on_a_phone__trail_shows_ev
     phone = browser_of(viewport=PHONE)
     phone.goto(link)
     expect(phone.get_by_role("heading", level=1)).to_contain_text("healthivr platform")
-    press(phone, "Go on to accept")
+    press(phone, "Continue")
     expect(phone).to_have_url(f"{site}/i/accept/")  # no token in the address any more
     fill_in(phone, "First name", "Ben")
     fill_in(phone, "Last name", "Okafor")
@@ -118,7 +118,7 @@ def test_cancelled_while_open_on_a_phone__the_invitee_is_told_and_has_a_way_on(
 
     phone = browser_of(viewport=PHONE, dark=True)
     phone.goto(link)
-    phone.get_by_role("button", name="Go on to accept").click()
+    phone.get_by_role("button", name="Continue").click()
     phone.get_by_label("First name").fill("Nina")
     phone.get_by_label("Last name").fill("Vale")
     phone.get_by_label("Password", exact=True).fill(PASSWORD)

@@ -195,7 +195,7 @@ def test_pages_of_invitations(
         page.goto(f"{one}/{act}/")
         look(page, f"invitation-{act}")
     page.get_by_label("The right e-mail address").fill("nobody")
-    press(page, "Cancel and send to this address")
+    press(page, "Send to this address instead")
     look(page, "invitation-address-errors")
 
 
@@ -265,7 +265,7 @@ def test_pages_of_an_invited_person(
     press(page, "Decline")
     look(page, "link-decline-errors")
     page.goto(link)
-    press(page, "Go on to accept")
+    press(page, "Continue")
     look(page, "link-accept")
     page.get_by_label("First name").fill("Nina")
     page.get_by_label("Last name").fill("Vale")
@@ -300,7 +300,7 @@ def test_pages_of_closed_links(committed_world: World, site: str, browser_of: Ca
     look(page, "link-unknown")
     # Omar could invite when he did; the organization has since taken it from office administrators.
     page.goto(link_to(site, make(world.practice, world.omar, "mia.two@example.org")))
-    press(page, "Go on to accept")
+    press(page, "Continue")
     page.get_by_label("First name").fill("Nina")
     page.get_by_label("Last name").fill("Vale")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
@@ -342,7 +342,7 @@ def test_pages_of_a_founder(
     page = browser_of()
     page.goto(link_to(site, make(world.platform, world.ana, "dr.new@example.org", invitation_type=Role.DOCTOR)))
     look(page, "link-founding")
-    press(page, "Go on to accept")
+    press(page, "Continue")
     press(page, "Accept and create account")
     look(page, "link-founding-errors")
     page.get_by_label("Name of your practice").fill("Riverbend Wound Clinic")

@@ -108,7 +108,7 @@ class ContentForm(ServiceForm):
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES, required=False, initial="en")
     message = forms.CharField(
         label=_("Note"),
-        help_text=_("Stands in the e-mail as you write it. No patient information: others may read e-mail."),
+        help_text=_("Appears in the e-mail exactly as you write it. No patient information: others may read e-mail."),
         required=False,
         max_length=1000,
         error_messages={"max_length": _("Keep the note under 1,000 characters.")},
@@ -211,12 +211,13 @@ class AcceptForm(ServiceForm):
                 ),
             )
         if organization_label:
+            label = _("Name of the new practice") if practices else organization_label
             self.fields["organization_name"] = name = forms.CharField(
-                label=_("Name of the new practice") if practices else organization_label,
+                label=label,
                 help_text=_("As people know it. You administer it, and can change the name later."),
                 required=not practices,
                 max_length=120,
-                error_messages={"required": _("Enter the name of your organization.")},
+                error_messages={"required": _("Fill in “%(label)s”.") % {"label": label}},
                 widget=forms.TextInput(attrs={"autocomplete": "organization"}),
             )
             name.is_conditional = bool(practices)  # type: ignore[attr-defined]  # neither optional nor always asked

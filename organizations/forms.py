@@ -40,14 +40,14 @@ class OrganizationForm(ServiceForm):
 
     organization_name = forms.CharField(
         label=_("Name"),
-        help_text=_("Stands in every invitation, so that people recognise who invites them."),
+        help_text=_("Stands in every invitation, so that people recognize who invites them."),
         max_length=120,
         error_messages={"required": _("Enter the name of the organization.")},
         widget=forms.TextInput(attrs={"autocomplete": "organization"}),
     )
     staff_may_invite = forms.BooleanField(
         label=_("Office administrators may invite medical staff"),
-        help_text=_("They choose no other role. Whom doctors and others may invite does not change."),
+        help_text=_("They cannot choose another role. Whom doctors and others may invite does not change."),
         required=False,
     )
 

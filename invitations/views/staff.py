@@ -20,7 +20,7 @@ from invitations import selectors, services
 from invitations.errors import DuplicateInvitation
 from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm, FilterForm, NewInvitationForm
 from invitations.models import LEFT_DELIVERY, StatusWord, UserInvitation
-from invitations.states import TRANSITIONS, Event, Status
+from invitations.states import TRANSITIONS, Event, IllegalTransition, Status
 from organizations.actor import Actor
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.roles import Capability, OrganizationKind, Role
@@ -189,21 +189,22 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
         form = NewInvitationForm(request.POST, roles=roles)
     else:
         form = NewInvitationForm(roles=roles, initial=_like(request))
-    existing = ""
     if form.is_valid():
         try:
             invitation = services.create_invitation(actor=actor, at=timezone.now(), **form.cleaned_data)
         except DomainError as error:
-            form.refuse(error)
-            if isinstance(error, DuplicateInvitation):
-                existing = str(error.extra.get("existing", ""))
+            existing = error.extra.get("existing") if isinstance(error, DuplicateInvitation) else None
+            if existing:
+                form.add_error(None, _see_open_one(error, organization, existing))
+            else:
+                form.refuse(error)
         else:
             messages.success(request, _created(invitation, organization))
             return redirect("invitations:detail", organization, invitation.pk)
     return render(
         request,
         "invitations/create.html",
-        {"form": form, "roles": roles, "existing": existing},
+        {"form": form, "roles": roles},
         status=422 if form.errors else 200,
     )
 
@@ -220,6 +221,16 @@ def _like(request: TenantRequest) -> dict[str, str]:
     if like.delivery_status != DeliveryStatus.BOUNCED:
         taken.append("email")
     return {field: getattr(like, field) for field in taken}
+
+
+def _see_open_one(error: DomainError, organization: str, existing: str) -> str:
+    """Return the refusal of a duplicate with a link to the invitation that is open already."""
+    return format_html(
+        '{} <a href="{}">{}</a>',
+        error.message,
+        reverse("invitations:detail", args=[organization, existing]),
+        _("See the open invitation"),
+    )
 
 
 def _created(invitation: UserInvitation, organization: str) -> str:
@@ -261,6 +272,12 @@ def _send_again(request: TenantRequest, invitation_id: UUID, *, renews: bool) ->
     return redirect("invitations:detail", request.actor.organization.slug, invitation_id)
 
 
+def _closed_meanwhile(request: TenantRequest, error: IllegalTransition, invitation_id: UUID) -> HttpResponse:
+    """Leave a form that can do nothing any more, for the page that says where the invitation stands."""
+    messages.error(request, str(error.message))
+    return redirect("invitations:detail", request.actor.organization.slug, invitation_id)
+
+
 @get_or_post
 def cancel(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Ask, then cancel an invitation."""
@@ -271,6 +288,8 @@ def cancel(request: TenantRequest, organization: str, invitation_id: UUID) -> Ht
             services.cancel_invitation(
                 actor=request.actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
             )
+        except IllegalTransition as error:
+            return _closed_meanwhile(request, error, invitation_id)
         except DomainError as error:
             form.refuse(error)
         else:
@@ -304,6 +323,8 @@ def edit(request: TenantRequest, organization: str, invitation_id: UUID) -> Http
             changed = services.update_invitation(
                 actor=actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
             )
+        except IllegalTransition as error:
+            return _closed_meanwhile(request, error, invitation_id)
         except DomainError as error:
             form.refuse(error)
         else:
@@ -328,6 +349,8 @@ def correct_address(request: TenantRequest, organization: str, invitation_id: UU
             new = services.correct_address(
                 actor=request.actor, invitation_id=invitation_id, at=timezone.now(), **form.cleaned_data
             )
+        except IllegalTransition as error:
+            return _closed_meanwhile(request, error, invitation_id)
         except DomainError as error:
             form.refuse(error)
         else:

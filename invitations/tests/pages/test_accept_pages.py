@@ -56,7 +56,7 @@ def test_accept__new_person__from_the_mail_to_the_welcome_with_the_token_left_be
     assert landing.heading == "Join Lee Family Practice on healthivr"
     for words in ("Jun Lee", "Medical staff", "Helps to treat patients"):
         assert words in landing.main
-    assert landing.buttons[0] == "Go on to accept"
+    assert landing.buttons[0] == "Continue"
     assert "new.nurse" not in landing.text
     assert go_on(client, world.invitation) == ACCEPT
     cookie = client.cookies["invitation"]
@@ -187,7 +187,7 @@ def test_accept__founder__names_the_organization_and_runs_it(
     assert "you name it, and administer it" in landing.main
     page = read(client.get(go_on(client, invitation)))
     assert label in page.main
-    for name, message in (("", "Enter the name of your organization."), ("x", "2 to 120 characters")):
+    for name, message in (("", f"Fill in “{label}”."), ("x", "2 to 120 characters")):
         page = refused(client, organization_name=name)
         assert message in page.errors["organization_name"][0]
         assert page.values["organization_name"] == name

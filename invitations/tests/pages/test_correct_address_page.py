@@ -67,13 +67,14 @@ def test_correct_address__refused__said_at_the_field_kept_and_the_old_one_still_
 
 
 @pytest.mark.parametrize("how", ["accepted", "declined", "cancelled", "overdue"])
-def test_correct_address__closed_invitation__said_on_top(world: World, how: str) -> None:
+def test_correct_address__closed_meanwhile__led_to_its_page(world: World, how: str) -> None:
     client = browser(world.lee)
     close(world.invitation, how)
     with acts.nothing_written():
-        page = read(submit(client, here(world.invitation, "address/"), email="nora@example.org"), 422)
-    assert page.summary[0].startswith("This invitation has")
-    assert page.values["email"] == "nora@example.org"
+        response = submit(client, here(world.invitation, "address/"), email="nora@example.org")
+    assert (response.status_code, response["Location"]) == (302, here(world.invitation))
+    (notice,) = read(client.get(response["Location"])).notices
+    assert notice.startswith("This invitation has")
 
 
 def test_correct_address__somebody_who_may_not_invite__said_on_top_and_still_open(world: World) -> None:

@@ -167,8 +167,11 @@ def test_create__one_mistake__said_at_its_field_and_on_top_and_what_was_typed_st
 
 def test_create__address_with_an_open_invitation__says_so_and_leads_there(world: World) -> None:
     page = refused(world, email="new.nurse@example.org")
-    assert page.errors == {"email": ["This address already has an open invitation. Send that one again instead."]}
-    assert f"{LIST}{world.invitation.pk}/" in page.links.values()
+    assert page.main.count("already has an open invitation") == 1
+    assert page.summary == [
+        "This address already has an open invitation. Send that one again instead. See the open invitation"
+    ]
+    assert page.links["See the open invitation"] == f"{LIST}{world.invitation.pk}/"
 
 
 def test_create__somebody_with_that_role__said_at_the_address(world: World) -> None:

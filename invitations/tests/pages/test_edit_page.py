@@ -102,10 +102,6 @@ def test_edit__one_mistake__said_at_its_field_and_what_was_typed_stays(
 @pytest.mark.parametrize(
     ("state", "changed", "message"),
     [
-        ("accepted", {"first_name": "Nora"}, "has been accepted"),
-        ("declined", {"first_name": "Nora"}, "has been declined"),
-        ("cancelled", {"first_name": "Nora"}, "has been cancelled"),
-        ("overdue", {"first_name": "Nora"}, "has expired. Renew it first."),
         ({"send_count": 10}, {"expires_in_hours": "48"}, "has been sent ten times"),
         ({"delivery_status": "bounced"}, {"invitation_type": "office_admin"}, "bounced"),
         ({"email": "omar@example.org"}, {"invitation_type": "office_admin"}, "already has this role"),
@@ -115,14 +111,22 @@ def test_edit__refused_by_a_rule__said_on_top_and_nothing_written(
     world: World, state: Any, changed: dict[str, str], message: str
 ) -> None:
     client = browser(world.lee)
-    if isinstance(state, str):
-        close(world.invitation, state)
-    else:
-        change(world.invitation, **state)
+    change(world.invitation, **state)
     with acts.nothing_written():
         page = read(submit(client, here(world.invitation, "edit/"), **changed), 422)
     assert message in page.summary[0]
     assert page.values["first_name"] == changed.get("first_name", "")
+
+
+@pytest.mark.parametrize("how", ["accepted", "declined", "cancelled", "overdue"])
+def test_edit__closed_meanwhile__led_to_its_page_and_nothing_written(world: World, how: str) -> None:
+    client = browser(world.lee)
+    close(world.invitation, how)
+    with acts.nothing_written():
+        response = submit(client, here(world.invitation, "edit/"), first_name="Nora")
+    assert (response.status_code, response["Location"]) == (302, here(world.invitation))
+    (notice,) = read(client.get(response["Location"])).notices
+    assert notice.startswith("This invitation has")
 
 
 def test_edit__somebody_who_may_not_invite_for_the_role__names_yes_new_link_no(world: World) -> None:

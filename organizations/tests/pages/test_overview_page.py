@@ -145,10 +145,16 @@ def test_overview__role_without_invitations__a_page_and_only_what_it_may_open(wo
     page = read(browser(world.mia).get(HERE))
     assert "You are in Lee Family Practice" in page.main
     (rail,) = page.tree.all("nav", aria_label="Main")
-    assert [link.text for link in rail.all("a")] == ["Overview", "Organization", "Settings"]
+    assert [link.text for link in rail.all("a")] == ["Overview", "Organization", "Your profile"]
     assert counted(page) == {}
     (rail,) = read(browser(world.lee).get(HERE)).tree.all("nav", aria_label="Main")
-    assert [link.text for link in rail.all("a")] == ["Overview", "Invitations", "People", "Organization", "Settings"]
+    assert [link.text for link in rail.all("a")] == [
+        "Overview",
+        "Invitations",
+        "People",
+        "Organization",
+        "Your profile",
+    ]
 
 
 def test_overview__every_page_of_the_rail__opens(world: World) -> None:
