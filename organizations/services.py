@@ -100,7 +100,8 @@ def add_membership(
     invited_by_id: UUID | None,
     at: datetime,
 ) -> Membership:
-    """Make somebody a member. The seat was taken by the invitation, or by founding. Raises AlreadyMember."""
+    """Make somebody a member. The seat was taken by the invitation, or by founding. An upline that would close a loop is
+    left out by the database (S0.14, migration 0005). Raises AlreadyMember."""
     try:
         with transaction.atomic():
             membership = Membership.objects.create(

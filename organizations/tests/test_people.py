@@ -154,6 +154,82 @@ def test_end__then_invited_again__a_new_membership_beside_the_old(world: World, 
         assert Membership.objects.filter(user=world.omar).count() == 2
 
 
+# --- the upline ------------------------------------------------------------------------------------------------------
+def add(world: World, who: User, *, above: User | None) -> None:
+    """Make somebody office staff of the practice, invited by `above`."""
+    with tenant(world.practice):
+        add_membership(
+            actor=world.actor(world.lee),
+            user_id=who.pk,
+            organization=world.practice,
+            role=Role.MEDICAL_STAFF,
+            is_org_admin=False,
+            upline_id=above and above.pk,
+            invited_by_id=above and above.pk,
+            at=timezone.now(),
+        )
+
+
+def upline_of(world: World, who: User) -> UUID | None:
+    with platform("test"):
+        return Membership.objects.get(organization=world.practice, user=who, status="active").upline_id
+
+
+@pytest.mark.seed("S0.14")
+@pytest.mark.parametrize("length", [2, 5])
+def test_upline__invited_back_by_somebody_below__no_loop_and_the_rest_stays(
+    world: World, now: datetime, length: int
+) -> None:
+    chain = [UserFactory() for _number in range(length)]
+    for above, who in zip([world.lee, *chain[:-1]], chain, strict=True):
+        add(world, who, above=above)
+    assert [upline_of(world, who) for who in chain] == [user.pk for user in (world.lee, *chain[:-1])]
+    end(world, chain[0], by=world.lee, at=now)
+    add(world, chain[0], above=chain[-1])
+    assert upline_of(world, chain[0]) is None
+    assert [upline_of(world, who) for who in chain[1:]] == [user.pk for user in chain[:-1]]
+    stranger = UserFactory()
+    add(world, stranger, above=chain[-1])
+    assert upline_of(world, stranger) == chain[-1].pk
+
+
+@pytest.mark.seed("S0.14")
+def test_upline__loop_that_ended_memberships_close__is_none(world: World, now: datetime) -> None:
+    first, second = UserFactory(), UserFactory()
+    add(world, first, above=world.lee)
+    add(world, second, above=first)
+    for who in (first, second):
+        end(world, who, by=world.lee, at=now)
+    add(world, second, above=None)
+    add(world, first, above=second)
+    assert upline_of(world, first) == second.pk
+
+
+@pytest.mark.seed("S0.14")
+def test_upline__changed_by_sql__no_loop_either(world: World) -> None:
+    first, second = UserFactory(), UserFactory()
+    add(world, first, above=world.lee)
+    add(world, second, above=first)
+    with platform("test"):
+        Membership.objects.filter(user=first).update(upline=second)
+    assert upline_of(world, first) is None
+    with pytest.raises(IntegrityError, match="membership_not_own_upline"), platform("test"):
+        Membership.objects.filter(user=second).update(upline=second)
+
+
+@pytest.mark.seed("S0.14")
+def test_upline__two_above_each_other_at_once__one_stands_above_the_other(committed_world: World) -> None:
+    world = committed_world
+    for _round in range(4):
+        first, second = UserFactory(), UserFactory()
+        outcomes = race(
+            lambda first=first, second=second: add(world, first, above=second),
+            lambda first=first, second=second: add(world, second, above=first),
+        )
+        assert outcomes == [None, None]
+        assert [upline_of(world, first), upline_of(world, second)].count(None) == 1
+
+
 # --- who sees people -------------------------------------------------------------------------------------------------
 def test_people__who_may_see_them__and_never_another_organizations(world: World) -> None:
     with tenant(world.practice):
