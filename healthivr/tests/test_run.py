@@ -1,6 +1,8 @@
-"""`make run`, in a checkout whose pages are a few lines: what starts, what stops, what is said when it cannot."""
+"""`make run`: the product itself once, and else a checkout whose pages are a few lines: what starts, what stops, what is
+said when it cannot."""
 
 import os
+import re
 import signal
 import socket
 import urllib.request
@@ -8,12 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from healthivr.embedded.processes import command_line, wait_until
 from healthivr.embedded.supervisor import PATIENCE
 from healthivr.embedded.testing import Start, embedded, make_checkout, remove_state
+
+#: For the product, started for the first time by somebody.
+ADA = {"first_name": "Ada", "last_name": "Moss", "email": "ada@example.org", "password": "granite pelican 52 umbrella"}
 
 
 class Run(Protocol):
@@ -69,6 +75,64 @@ def visit(port: int) -> int:
     """Open the page, which writes a row for each visit. Returns how many rows there are."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
         return int(answer.headers["X-Visits"])
+
+
+@pytest.fixture
+def run_product(tmp_path: Path, port: int) -> Iterator[Run]:
+    """Start healthivr as it is, on a state folder of this test; what is left of it ends with the test."""
+    started: list[Start] = []
+    state = tmp_path / "state"
+
+    def begin(**variables: str) -> Start:
+        started.append(Start(embedded("run"), {"PORT": str(port), "HEALTHIVR_STATE": str(state)} | variables))
+        return started[-1]
+
+    yield begin
+    for start in started:
+        start.kill_everything()
+    remove_state(state)
+
+
+class Browser:
+    """Keeps cookies and sends forms, as a browser does."""
+
+    def __init__(self, port: int) -> None:
+        self.base = f"http://localhost:{port}"
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+
+    def get(self, path: str) -> tuple[str, str]:
+        """Open a page, or what it leads to. Returns its path and its text; an error is raised."""
+        return self._read(path, None)
+
+    def fill_in(self, path: str, values: dict[str, str]) -> tuple[str, str]:
+        """Open a page, fill in its form and send it. Returns path and text of the page that it leads to."""
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(path)[1])
+        assert token is not None
+        return self._read(path, urlencode(values | {"csrfmiddlewaretoken": token[1]}).encode())
+
+    def _read(self, path: str, form: bytes | None) -> tuple[str, str]:
+        with self._opener.open(self.base + path, form, timeout=20) as page:
+            return urlsplit(page.url).path, page.read().decode()
+
+
+@pytest.mark.seed("S0.34")
+def test_product__set_up_killed_and_started_again__knows_its_first_person(run_product: Run, port: int) -> None:
+    first = run_product()
+    said = first.until("Ctrl-C")
+    link = re.search(rf"http://localhost:{port}(/setup/\S+)", said)
+    assert link is not None, said
+    assert Browser(port).get("/readyz")[0] == "/readyz"
+    assert "Ada" in Browser(port).fill_in(link[1], ADA)[1]
+    assert len(first.pids()) > 10
+    first.kill_everything()
+
+    again = run_product()
+    assert "/setup/" not in again.until("Ctrl-C")
+    browser = Browser(port)
+    path, page = browser.fill_in("/sign-in/", {name: ADA[name] for name in ("email", "password")})
+    assert path != "/sign-in/"
+    assert "Ada" in page
+    assert "the data stays in" in stop(again, signal.SIGINT)
 
 
 def test_run__first_start__says_where_to_go(run: Run, port: int) -> None:
