@@ -15,6 +15,7 @@ from django.urls import get_resolver
 
 from healthivr.api import ProblemRenderer
 from healthivr.kernel.errors import DomainError
+from healthivr.testing.pages import parse
 from healthivr.tests.test_architecture import every_domain_error, product_files
 from healthivr.views import CODES, http_status
 from invitations.errors import InvitationClosed
@@ -120,6 +121,17 @@ def documented() -> dict[str, set[int]]:
 
 
 ERRORS = Path(settings.BASE_DIR) / "docs" / "errors.md"
+
+
+def test_docs__every_code__has_the_anchor_that_a_problem_leads_to() -> None:
+    page = parse(Client().get("/api/v1/docs/").content.decode().replace("<!DOCTYPE html>", ""))
+    anchors = [element["id"] for element in page.all() if element["id"]]
+    assert len(anchors) == len(set(anchors))
+    assert documented()
+    assert set(documented()) <= set(anchors)
+    assert page.all("html")[0]["lang"] == "en"
+    (script,) = [found["src"] for found in page.all("script") if found["src"].startswith("/api/")]
+    assert "SwaggerUIBundle" in Client().get(script).text
 
 
 def in_code() -> dict[str, set[int]]:
