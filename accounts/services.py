@@ -250,7 +250,7 @@ def _set_password(user: User, password: str, *, action: str, ip: str, request_id
 def update_profile(
     *, user: User, first_name: str, last_name: str, time_zone: str, language: str, ip: str, request_id: str
 ) -> User:
-    """Change one's own name, time zone and language. Raises Malformed."""
+    """Change one's own name, time zone and language; as it was, it is not written. Raises Malformed."""
     new: dict[str, Any] = {
         "first_name": clean_person_name(first_name, field="first_name"),
         "last_name": clean_person_name(last_name, field="last_name"),
@@ -264,13 +264,16 @@ def update_profile(
     before = User.objects.get(pk=user.pk)
     for field, value in new.items():
         setattr(user, field, value)
+    changes = differences(before, user)
+    if not changes:
+        return user
     with platform("own profile"):
         user.save(update_fields=list(new))
         audit.record(
             actor=_platform_actor(user, ip=ip, request_id=request_id),
             action="user.updated",
             target=user,
-            changes=differences(before, user),
+            changes=changes,
         )
     return user
 

@@ -42,6 +42,16 @@ def test_profile__changed__stored_and_one_event_that_masks_names(world: World) -
     }
 
 
+def test_profile__saved_without_a_change__no_event(world: World) -> None:
+    update(User.objects.get(pk=world.lee.pk))
+    assert newest_event() is None
+    update(User.objects.get(pk=world.lee.pk), first_name="June")
+    first = newest_event()
+    assert first
+    update(User.objects.get(pk=world.lee.pk), first_name=" June ")
+    assert newest_event() == first
+
+
 def test_profile__nothing_else_of_the_row__is_written(world: World) -> None:
     """A page that was open while somebody else changed the row does not undo that change."""
     stale = User.objects.get(pk=world.lee.pk)
