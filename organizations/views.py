@@ -79,6 +79,7 @@ def member(request: TenantRequest, organization: str, membership_id: UUID) -> Ht
         {
             "membership": membership,
             "may_manage": request.actor.has(Capability.MANAGE_PEOPLE),
+            "can_change": services.can_change_administrator(membership),
             "is_me": membership.user_id == request.actor.user_id,
         },
     )

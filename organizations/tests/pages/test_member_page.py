@@ -92,6 +92,30 @@ def test_change_administrator__made_and_taken_away__said_so_each_time(world: Wor
     assert not membership(world, world.mia).is_org_admin
 
 
+def test_take_administration_away__before_it_happens__the_page_says_to_whom_and_what_stays(world: World) -> None:
+    with platform("test"):
+        Membership.objects.filter(user=world.omar).update(is_org_admin=True)
+    client = browser(world.lee)
+    page = read(client.get(here(world, world.omar)))
+    (step,) = [details for details in page.tree.all("main")[0].all("details") if details.all("button")]
+    assert "open" not in step.attributes, "asks first"
+    assert step.all("summary")[0].text == "Take administration away…"
+    assert "Omar Haddad can no longer change the people and the settings of Lee Family Practice" in step.text
+    assert "What Omar Haddad may do as Office administrator stays." in step.text
+    assert [button.text for button in step.all("button")] == ["Take administration away"] == page.buttons
+    own = read(client.get(here(world, world.lee)))
+    assert own.buttons == ["Give up administration"]
+    assert "Only another administrator can give it back to you." in own.main
+
+
+def test_member__administration_comes_with_the_role__neither_offered_nor_taken(world: World) -> None:
+    with platform("test"):
+        ana = Membership.objects.get(user=world.ana).pk
+        patient = MembershipFactory(organization=world.practice, role=Role.PATIENT).pk
+    assert read(browser(world.ana).get(f"/o/platform/people/{ana}/")).buttons == []
+    assert read(browser(world.lee).get(f"{PEOPLE}{patient}/")).buttons == []
+
+
 def test_change_administrator__the_last_one__refused_on_the_page(world: World) -> None:
     client, address = browser(world.lee), here(world, world.lee)
     with acts.nothing_written():
