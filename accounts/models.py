@@ -46,6 +46,7 @@ class User(AbstractBaseUser):
     invited_by = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="invited_people", db_index=False
     )
+    # The database sets it to NULL (migration 0004) when the organization that invited is purged.
     invitation = models.OneToOneField(
         "invitations.UserInvitation", models.PROTECT, null=True, blank=True, related_name="created_user"
     )
