@@ -250,7 +250,7 @@ class UserInvitation(TenantModel):
 
 class InvitationHistory(TenantModel):
     """What happened to an invitation, and the digests of links that died on the way, so that their holders are told
-    why. Append-only; its creation stands in the invitation itself."""
+    why. Append-only, also for the application's role (migration 0004); its creation stands in the invitation itself."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     invitation = models.ForeignKey(

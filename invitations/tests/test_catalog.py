@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from healthivr.testing.database import as_owner
@@ -212,6 +212,39 @@ def _history_and_deliveries_use_theirs() -> None:
 
 
 @pytest.mark.seed("S0.1", "S4.13")
+def test_purge__invitations_deleted_by_sql__who_accepted_one_stays_and_forgets_it(committed_world: World) -> None:
+    world = committed_world
+    nora = acts.accept(acts.invite(world.actor(world.lee))).user
+    assert nora.invitation_id is not None
+    with as_owner(), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("DELETE FROM user_invitations WHERE organization_id = %s", [world.practice.pk])
+    with platform("test"):
+        assert not UserInvitation.objects.filter(organization=world.practice).exists()
+        assert not InvitationHistory.objects.filter(organization=world.practice).exists()
+    nora.refresh_from_db()
+    assert (nora.invitation_id, nora.is_active) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE invitation_history SET reason = 'not so'",
+        "DELETE FROM invitation_history",
+        "TRUNCATE invitation_history",
+    ],
+)
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_history__changed_by_the_application__refused(world: World, statement: str, everywhere: bool) -> None:
+    acts.decline(acts.invite(world.actor(world.lee)))
+    before = acts.contents()["invitation_history"]
+    door = platform("test") if everywhere else tenant(world.practice)
+    with pytest.raises(ProgrammingError, match="permission denied"), door, connection.cursor() as cursor:
+        cursor.execute(statement)
+    assert acts.contents()["invitation_history"] == before
+
+
+@pytest.mark.seed("S0.1", "S4.13")
 def test_purge__organization_deleted_by_sql__no_invitation_no_history_no_delivery_left(committed_world: World) -> None:
     world = committed_world
     acts.decline(acts.invite(world.actor(world.lee)))
@@ -225,11 +258,6 @@ def test_purge__organization_deleted_by_sql__no_invitation_no_history_no_deliver
             cursor.execute(f"SELECT count(*) FROM {table} WHERE organization_id = %s", mine)
             assert cursor.fetchone()[0] >= 2
         with transaction.atomic():
-            cursor.execute(
-                "UPDATE accounts_user SET invitation_id = NULL WHERE invitation_id IN"
-                " (SELECT id FROM user_invitations WHERE organization_id = %s)",
-                mine,
-            )
             cursor.execute("DELETE FROM organizations_organizationclosure WHERE descendant_id = %s", mine)
             for table in before:
                 cursor.execute(f"DELETE FROM {table} WHERE organization_id = %s", mine)
