@@ -6,7 +6,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
-from healthivr import development, health
+from healthivr import development, health, views
 from healthivr.api_docs import DocsView
 from invitations.urls import overview_page
 from organizations.urls import urlpatterns as organization_pages
@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("invitations.urls")),
     path("o/<slug:organization>/", include(([overview_page, *organization_pages], "organizations"))),
+    path("favicon.ico", views.favicon, name="favicon"),
     path("healthz/", health.healthz, name="healthz"),
     path("readyz/", health.readyz, name="readyz"),
     path("api/v1/invitations/", include("invitations.api.urls")),

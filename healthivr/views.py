@@ -1,4 +1,4 @@
-"""Pages that belong to no app: errors, and the first page after sign-in."""
+"""Pages that belong to no app: errors, and the icon that browsers ask for."""
 
 import sys
 from http import HTTPStatus
@@ -9,8 +9,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import select_template
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
 
 from healthivr.kernel.errors import (
     Busy,
@@ -93,6 +95,13 @@ def error_page(request: HttpRequest, status: int = 0, error: DomainError | None 
     if error and error.retry_after:
         response["Retry-After"] = str(error.retry_after)
     return response
+
+
+@login_not_required
+@require_GET
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Lead to the icon: browsers ask for it at this address where no page names it, as with a mail or a JSON answer."""
+    return redirect(static("img/favicon.svg"))
 
 
 @login_not_required

@@ -230,6 +230,8 @@ def test_reset__by_mail__through_a_real_worker_and_smtp(
     text, html = mail.get_body(("plain",)).get_content(), mail.get_body(("html",)).get_content()
     (url,) = set(re.findall(r"https?://\S+/password-reset/\S+/", text))
     assert url in html
+    assert "Hello Jun," in html
+    assert "Hello Jun," in text
     assert url.startswith(settings.BASE_URL)
     path = url.removeprefix(settings.BASE_URL)
     browser = Client()

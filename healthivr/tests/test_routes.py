@@ -109,6 +109,7 @@ NEW = {"invitation_type": "medical_staff", "email": "nora@example.org", "languag
 POLICY: dict[str, list[Ask]] = {
     # --- nobody's, and everybody's
     "home": [Ask("GET", "302 /o/lee-family-practice/", SIGN_IN, "302 /o/stone-clinic/", "302 /o/lee-family-practice/")],
+    "favicon": [everybody("GET", "302 /static/img/favicon.svg")],
     "healthz": [everybody("GET", 200)],
     "readyz": [everybody("GET", 200)],
     "schema": [everybody("GET", 200)],

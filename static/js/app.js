@@ -56,6 +56,23 @@
     }
   });
 
+  /* What was typed here is typed there already: by way of this tab's own memory, since an address is nothing for a URL. */
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-carries]");
+    const field = link && document.getElementById(link.dataset.carries);
+    if (field && field.value) {
+      sessionStorage.setItem(`carried ${link.pathname} ${field.id}`, field.value);
+    }
+  });
+
+  function takeCarried() {
+    for (const field of all("main input[type='email']")) {
+      const name = `carried ${location.pathname} ${field.id}`;
+      field.value = field.value || sessionStorage.getItem(name) || "";
+      sessionStorage.removeItem(name);
+    }
+  }
+
   /* Menus are <details>: close the open ones on a click elsewhere and on Escape. */
   document.addEventListener("click", (event) => {
     for (const menu of all("details[data-menu][open]")) {
@@ -261,6 +278,7 @@
   }
 
   /* The script is deferred: the document is complete. */
+  takeCarried();
   prepare(document);
   focusSummary();
 })();
