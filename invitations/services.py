@@ -216,12 +216,18 @@ def update_invitation(
     an address is not changed beside anything else, but by `correct_address`. Raises
     IllegalTransition once it is closed, RoleNotAllowed, AlreadyMember, NoSeatLeft, SendLimitReached, AddressBounced,
     Malformed.
+    A changed role or expiry kills the link and mails a new one. An address is not changed: `correct_address`. Who changes
+    anything must be allowed to invite for the role (architecture.md 4). Raises IllegalTransition once it is closed,
+    RoleNotAllowed, AlreadyMember, NoSeatLeft, SendLimitReached, AddressBounced, Malformed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
         _require_still_open(invitation, Event.UPDATE, at=at)
         if email is not None and normalise_email(email) != invitation.email:
             raise Malformed(_("Correct the address by itself: send no other change with it."), field="email")
+        old_role = Role(invitation.invitation_type)
+        is_new_role = invitation_type is not None and invitation_type != old_role
+        role = _invitable_role(actor, str(invitation_type) if is_new_role else old_role)
         new: dict[str, Any] = {}
         if first_name is not None:
             new["first_name"] = _optional_name(first_name, field="first_name")
@@ -231,11 +237,8 @@ def update_invitation(
             new["message"] = clean_message(message)
         if language is not None:
             new["language"] = _known_language(language)
-        old_role = Role(invitation.invitation_type)
-        is_new_role = invitation_type is not None and invitation_type != old_role
         needs_new_link = is_new_role or expires_in_hours is not None
         if needs_new_link:
-            role = _invitable_role(actor, str(invitation_type) if is_new_role else old_role)
             if is_new_role:
                 _unless_overdue_blocks(
                     lambda: _move_seat(invitation, old_role, role), actor, invitation.email or "", at=at

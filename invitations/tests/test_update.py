@@ -1,6 +1,7 @@
 """Changing an open invitation: what keeps the link, what kills it, and who answers for it afterwards."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -21,7 +22,7 @@ from invitations.models import UserInvitation
 from invitations.services import update_invitation
 from invitations.states import IllegalTransition
 from organizations.actor import Actor
-from organizations.models import Membership
+from organizations.models import Membership, OrganizationSettings
 from organizations.roles import OrganizationKind, Role
 from organizations.seats import NoSeatLeft
 from organizations.services import AlreadyMember
@@ -275,14 +276,15 @@ def test_update__a_colleague_s__only_by_who_manages_all(world: World) -> None:
         update(world.actor(world.mia), own, first_name="Stolen")
 
 
-def test_update__manager_who_may_not_invite__may_change_the_note_and_not_the_link(world: World) -> None:
+@pytest.mark.parametrize(
+    "values", [{"message": "See you on Monday"}, {"invitation_type": "medical_staff"}, {"expires_in_hours": 720}]
+)
+def test_update__manager_who_may_not_invite__refused_and_nothing_written(world: World, values: dict[str, Any]) -> None:
     omar = omar_runs_the_office(world)
     invitation = acts.invite(world.actor(world.lee))
-    update(omar, invitation, message="See you on Monday", invitation_type="medical_staff")
-    assert acts.fresh(invitation).invited_by == world.lee
     with acts.nothing_written(), pytest.raises(RoleNotAllowed):
-        update(omar, invitation, expires_in_hours=720)
-    update(world.actor(world.lee), invitation, expires_in_hours=720)
+        update(omar, invitation, **values)
+    update(world.actor(world.lee), invitation, **values)
 
 
 def test_update__role_beyond_the_inviter_s_right__adopted_so_that_the_new_link_can_be_accepted(world: World) -> None:
@@ -334,3 +336,15 @@ def test_update__accepted__refused_and_nothing_written(world: World) -> None:
     with acts.nothing_written(), pytest.raises(IllegalTransition) as refusal:
         update(world.actor(world.lee), invitation, first_name="Late")
     assert refusal.value.extra == {"invitation_status": "accepted"}
+
+
+@pytest.mark.parametrize("values", [{"message": "Hello"}, {"first_name": "Nora"}, {"expires_in_hours": 24}])
+def test_update__own_while_the_right_is_lost__refused_and_nothing_written(world: World, values: dict[str, Any]) -> None:
+    acts.allow_staff_to_invite(world.practice)
+    omar = world.actor(world.omar)
+    invitation = acts.invite(omar)
+    acts.act(update_invitation, actor=omar, invitation_id=invitation.pk, message="Before")
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.practice).update(staff_may_invite=False)
+    with acts.nothing_written(), pytest.raises(NotPermitted):
+        acts.act(update_invitation, actor=omar, invitation_id=invitation.pk, **values)
