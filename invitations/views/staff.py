@@ -164,6 +164,7 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
         "is_open": invitation.is_open(at=at),
         "is_expired": status == Status.EXPIRED,
         "is_on_its_way": is_on_its_way,
+        "has_left": invitation.delivery_status in LEFT_DELIVERY,
         "pause": "2s" if (at - invitation.updated_at).total_seconds() < 60 else "15s",
         "seen": f"{invitation.delivery_status}-{invitation.status}-{len(lines)}",
     }
@@ -244,6 +245,11 @@ def _created(invitation: UserInvitation, organization: str) -> str:
     )
 
 
+def _existing(error: DomainError) -> str:
+    """Return the id of the open invitation that is in the way, if that is what was refused."""
+    return str(error.extra.get("existing", "")) if isinstance(error, DuplicateInvitation) else ""
+
+
 def _say(request: HttpRequest, text: str, invitation: UserInvitation) -> None:
     messages.success(request, format_html(text, email=invitation.email))
 
@@ -266,7 +272,9 @@ def _send_again(request: TenantRequest, invitation_id: UUID, *, renews: bool) ->
     try:
         invitation = act(actor=request.actor, invitation_id=invitation_id, at=timezone.now())
     except Conflict as error:  # the rest (no such invitation, no right) is a page of its own
-        messages.error(request, str(error.message))
+        existing = _existing(error)
+        text = _see_open_one(error, request.actor.organization.slug, existing) if existing else str(error.message)
+        messages.error(request, text)
     else:
         _say(request, _("A new link is on its way to {email}. Earlier links do not work any more."), invitation)
     return redirect("invitations:detail", request.actor.organization.slug, invitation_id)
@@ -344,6 +352,7 @@ def correct_address(request: TenantRequest, organization: str, invitation_id: UU
     """Cancel an invitation and send it to another address."""
     invitation = selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id)
     form = CorrectAddressForm(request.POST if request.method == "POST" else None, initial={"email": invitation.email})
+    existing = ""
     if form.is_valid():
         try:
             new = services.correct_address(
@@ -353,12 +362,13 @@ def correct_address(request: TenantRequest, organization: str, invitation_id: UU
             return _closed_meanwhile(request, error, invitation_id)
         except DomainError as error:
             form.refuse(error)
+            existing = _existing(error)
         else:
             _say(request, _("A new invitation is on its way to {email}. The old one is cancelled."), new)
             return redirect("invitations:detail", organization, new.pk)
     return render(
         request,
         "invitations/correct_address.html",
-        {"form": form, "invitation": invitation},
+        {"form": form, "invitation": invitation, "existing": existing},
         status=422 if form.errors else 200,
     )

@@ -93,3 +93,12 @@ def test_correct_address__junk__refused_and_never_a_failure(world: World, junk: 
     client = Client()
     client.force_login(world.lee)
     assert client.post(here(world.invitation, "address/"), {"email": junk}).status_code == 422
+
+
+def test_correct_address__the_right_one_has_an_open_invitation__named_with_a_link(world: World) -> None:
+    there = acts.invite(world.actor(world.lee), email="open@example.org")
+    client = browser(world.lee)
+    page = read(submit(client, here(world.invitation, "address/"), email="open@example.org"), 422)
+    assert page.links["See the open invitation"] == here(there)
+    other = read(submit(client, here(world.invitation, "address/"), email="mia@example.org"), 422)
+    assert "See the open invitation" not in other.links
