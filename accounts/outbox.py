@@ -19,7 +19,7 @@ LEASE = timedelta(minutes=5)
 #: How long one run takes up further mail. With a batch (45 s) and the slowest mail (220 s) it ends before Celery's time
 #: limit (CELERY_TASK_TIME_LIMIT, 300 s), which kills in the middle of a mail.
 RUN_SECONDS = 30.0
-#: How long to wait before each further attempt: five attempts in a day (invitations.md 4.2).
+#: How long to wait before each further attempt: after the first, five more within a day (invitations.md 4.2).
 BACK_OFF = (timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=4), timedelta(hours=18))
 
 

@@ -212,13 +212,10 @@ def update_invitation(
 ) -> UserInvitation:
     """Change an open invitation; None leaves a value as it is.
 
-    A changed role or expiry kills the link and mails a new one. `email` may be the invitation's own, and no other:
-    an address is not changed beside anything else, but by `correct_address`. Raises
-    IllegalTransition once it is closed, RoleNotAllowed, AlreadyMember, NoSeatLeft, SendLimitReached, AddressBounced,
-    Malformed.
-    A changed role or expiry kills the link and mails a new one. An address is not changed: `correct_address`. Who changes
-    anything must be allowed to invite for the role (architecture.md 4). Raises IllegalTransition once it is closed,
-    RoleNotAllowed, AlreadyMember, NoSeatLeft, SendLimitReached, AddressBounced, Malformed.
+    A changed role or expiry kills the link and mails a new one. `email` may be the invitation's own, and no other: an
+    address is not changed beside anything else, but by `correct_address`. Who changes anything must be allowed to invite
+    for the role (architecture.md 4). Raises IllegalTransition once it is closed, RoleNotAllowed, AlreadyMember,
+    NoSeatLeft, SendLimitReached, AddressBounced, Malformed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
@@ -279,15 +276,22 @@ def _move_seat(invitation: UserInvitation, old: Role, new: Role) -> None:
 def _new_link(actor: Actor, invitation: UserInvitation, role: Role, *, at: datetime) -> dict[str, Any]:
     """Columns of a fresh issue. When who invited may not invite for this role any more, the actor adopts the
     invitation: whoever sends it again answers for it."""
-    if invitation.delivery_status == DeliveryStatus.BOUNCED:
-        raise AddressBounced
-    if invitation.send_count >= MAX_SENDS:
-        raise SendLimitReached
+    _require_may_be_mailed(actor, invitation)
     nonce = new_nonce()
     columns = {"token_nonce": nonce, "token_hash": digest_of(nonce), "delivery_status": DeliveryStatus.QUEUED}
     if actor.user and not _inviter_may_still(invitation, role):
         return {**columns, "invited_by_id": actor.user_id}
     return columns
+
+
+def _require_may_be_mailed(actor: Actor, invitation: UserInvitation) -> None:
+    """Half of the sends are for staff alone: whoever holds a link and asks for another cannot use those up."""
+    if invitation.delivery_status == DeliveryStatus.BOUNCED:
+        raise AddressBounced
+    if invitation.send_count >= MAX_SENDS:
+        raise SendLimitReached
+    if actor.user is None and invitation.send_count >= MAX_SENDS // 2:
+        raise SendLimitReached(_("This invitation was mailed often enough. Ask the organization to send it again."))
 
 
 def _mail_new_link(invitation: UserInvitation, *, at: datetime) -> None:
@@ -400,10 +404,7 @@ def mail_again(*, actor: Actor, invitation: UserInvitation, at: datetime) -> Non
     here = UserInvitation.objects.filter(pk=invitation.pk, status=invitation.status, token_hash=invitation.token_hash)
     if not here.select_for_update(no_key=True).exists():
         _raise_what_is_true(invitation, at=at)
-    if invitation.delivery_status == DeliveryStatus.BOUNCED:
-        raise AddressBounced
-    if invitation.send_count >= MAX_SENDS:
-        raise SendLimitReached
+    _require_may_be_mailed(actor, invitation)
     waiting = Delivery.objects.filter(invitation=invitation, purpose=Purpose.INVITATION, status__in=WAITING)
     if not waiting.exists():
         _queue(invitation, at=at)

@@ -757,6 +757,19 @@ def test_new_link__inviter_no_longer_entitled__refused_and_nothing_written(world
 
 
 @pytest.mark.parametrize("days", [1, 8])
+def test_new_link__asked_for_again_and_again__half_of_the_sends_stay_for_staff(world: World, days: int) -> None:
+    at = timezone.now()
+    invitation = acts.invite(world.actor(world.lee), at=at - timedelta(days=days))
+    put(invitation, send_count=5)
+    with acts.nothing_written(), pytest.raises(SendLimitReached) as refusal:
+        acts.ask_for_new_link(acts.token_of(invitation), at=at)
+    assert "Ask the organization" in str(refusal.value.message)
+    acts.act(resend_invitation, actor=world.actor(world.lee), invitation_id=invitation.pk, at=at)
+    put(invitation, send_count=4)
+    acts.ask_for_new_link(acts.token_of(invitation), at=at)
+
+
+@pytest.mark.parametrize("days", [1, 8])
 def test_new_link__ten_times_sent_or_bounced__refused_and_nothing_written(world: World, days: int) -> None:
     at = timezone.now()
     invitation = acts.invite(world.actor(world.lee), at=at - timedelta(days=days))
