@@ -1,12 +1,13 @@
 """Reads: who somebody is where, and who belongs to an organization."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.core.validators import slug_re
-from django.db import connection
 from django.db.models import BooleanField, Count, Func, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Concat
 from django.utils.translation import gettext_lazy as _
@@ -83,13 +84,11 @@ def actor_in(*, user: "User", organization: Organization, ip: str, request_id: s
 
 def is_platform_administrator(user: "User") -> bool:
     """Say whether somebody is an administrator of the platform itself."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT is_platform_administrator(%s)", [user.pk])
-        return bool(cursor.fetchone()[0])
+    return bool(get_user_model().objects.filter(_asks_platform_administrator(user), pk=user.pk).exists())
 
 
 def _asks_platform_administrator(user: "User") -> Func:
-    """The same as part of a query: the rule is a database function (migration 0004), which may be asked in any door."""
+    """The rule as a database function (migration 0004), which may be asked in any door."""
     return Func(Value(user.pk), function="is_platform_administrator", output_field=BooleanField())
 
 
@@ -199,6 +198,16 @@ def person(*, actor: Actor, membership_id: UUID) -> Membership:
     if membership is None:
         raise NotFound
     return membership
+
+
+def invitations_left_behind(*, membership: Membership, at: datetime) -> int:
+    """Return how many open invitations somebody sent from the organization that nobody can accept once this membership
+    has ended: none while another one, or the platform's administration, still lets them invite. Asked of the person,
+    for invitations stand above this app."""
+    others = Membership.objects.active().filter(organization=membership.organization_id, user=membership.user_id)
+    if others.exclude(pk=membership.pk).exists() or is_platform_administrator(membership.user):
+        return 0
+    return membership.user.sent_invitations.open(at=at).filter(organization=membership.organization_id).count()
 
 
 def invitable_types(*, actor: Actor) -> list[Role]:

@@ -137,7 +137,12 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
     return render(
         request,
         "organizations/end_membership.html",
-        {"membership": membership, "form": form, "is_me": membership.user_id == request.actor.user_id},
+        {
+            "membership": membership,
+            "form": form,
+            "is_me": membership.user_id == request.actor.user_id,
+            "left_behind": selectors.invitations_left_behind(membership=membership, at=timezone.now()),
+        },
         status=422 if form.errors else 200,
     )
 

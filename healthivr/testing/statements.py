@@ -27,7 +27,7 @@ KINDS = (
     (
         "membership",
         r'^SELECT ("organizations_membership"\."organization_id", "organizations_membership"\."id", '
-        r"|is_platform_administrator\()",
+        r'|1 AS "a" FROM "accounts_user" WHERE \(is_platform_administrator\()',
     ),
 )
 

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from healthivr.testing.factories import MembershipFactory, OrganizationFactory, UserFactory
+from healthivr.testing.factories import InvitationFactory, MembershipFactory, OrganizationFactory, UserFactory
 from healthivr.testing.pages import browser, read, submit
 from healthivr.testing.world import World
 from invitations.tests import acts
@@ -170,6 +170,30 @@ def test_end__opened__says_what_will_happen_to_whom_and_changes_nothing(world: W
     assert page.heading == "End the membership of Mia Novak?"
     assert "Mia Novak loses access to Lee Family Practice as Medical staff at once." in page.main
     assert page.links["Go back"] == here(world, world.mia)
+
+
+def test_end__of_somebody_whose_invitations_are_open__says_how_many_and_that_nobody_can_accept_them(
+    world: World,
+) -> None:
+    client, address = browser(world.lee), here(world, world.omar, "end/")
+    assert "still open" not in read(client.get(address)).main
+    own: dict[str, Any] = {"organization": world.practice, "invited_by": world.omar}
+    with platform("test"):
+        InvitationFactory(**own)
+        for closed in ("overdue", "cancelled"):
+            InvitationFactory(**own, **{closed: True})
+        InvitationFactory(organization=world.strange_practice, invited_by=world.omar)
+    assert "1 invitation that Omar Haddad sent is still open. Nobody can accept it afterwards" in (
+        read(client.get(address)).main
+    )
+    with platform("test"):
+        InvitationFactory(**own)
+    assert "2 invitations that Omar Haddad sent are still open." in read(client.get(address)).main
+    assert "1 invitation that you sent is still open." in read(client.get(here(world, world.lee, "end/"))).main
+    with platform("test"):
+        MembershipFactory(organization=world.practice, user=world.omar, role=Role.SUPPORT)
+        first = Membership.objects.get(user=world.omar, role=Role.OFFICE_ADMIN).pk
+    assert "still open" not in read(client.get(f"{PEOPLE}{first}/end/")).main
 
 
 def test_end__with_a_reason__ended_said_so_and_gone_from_the_list(world: World) -> None:
