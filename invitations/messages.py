@@ -5,19 +5,15 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Q
 from django.urls import reverse
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.mail import MailText, write_mail
-from accounts.models import User
-from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from healthivr.kernel.mail import build_message
-from organizations.models import Membership
 from organizations.roles import Role
-from organizations.tenancy import platform
+from organizations.selectors import is_in_organization
 
 from .models import Delivery, Purpose, UserInvitation
 from .tokens import invitation_url
@@ -65,19 +61,12 @@ def compose(delivery: Delivery, *, at: datetime) -> tuple[bytes, str] | None:
         to, message_id = invitation.email or "", invitation.message_id
     else:
         inviter = invitation.invited_by
-        if inviter is None or not _may_be_told(inviter, invitation):
-            return None
+        if inviter is None or not is_in_organization(inviter, invitation.organization_id):
+            return None  # whoever has left learns nothing more of its people
         mail = _write_notice(delivery)
         to, message_id = inviter.email, f"{invitation.message_id}.{delivery.purpose}"
     message = build_message(to=to, subject=mail.subject, text=mail.text, html=mail.html, message_id=message_id, at=at)
     return message, to
-
-
-def _may_be_told(inviter: User, invitation: UserInvitation) -> bool:
-    """Whoever has left the organization learns nothing more of its people."""
-    there = Q(organization=invitation.organization_id) | Q(organization=PLATFORM_ORGANIZATION_ID, role=Role.ADMIN)
-    with platform("relay: is the inviter still there", is_logged=False):
-        return Membership.objects.active().filter(there, user=inviter).exists()
 
 
 def _write_notice(delivery: Delivery) -> MailText:

@@ -18,16 +18,16 @@ KINDS = (
     ("audit", r"^SELECT audit_append\("),
     ("session", r'^(SELECT|INSERT|UPDATE|DELETE) .*"django_session"'),
     ("look-up", r'^SELECT .* FROM "user_invitations" .*"token_hash" IN \('),
-    (
-        "person",
-        r'^SELECT .* FROM "accounts_user" WHERE \(?("accounts_user"\."is_active" AND )?"accounts_user"\."id" = ',
-    ),
     # Where somebody is and what they may do there: asked of every request before it does anything.
     ("directory", r'^SELECT "organizations_organization"\."id", .* FROM "organizations_organization" WHERE '),
     (
         "membership",
         r'^SELECT ("organizations_membership"\."organization_id", "organizations_membership"\."id", '
         r'|1 AS "a" FROM "accounts_user" WHERE \(is_platform_administrator\()',
+    ),
+    (
+        "person",
+        r'^SELECT .* FROM "accounts_user" WHERE \(?("accounts_user"\."is_active" AND )?"accounts_user"\."id" = ',
     ),
 )
 
