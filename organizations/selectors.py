@@ -84,12 +84,7 @@ def actor_in(*, user: "User", organization: Organization, ip: str, request_id: s
 
 def is_platform_administrator(user: "User") -> bool:
     """Say whether somebody is an administrator of the platform itself."""
-<<<<<<< Updated upstream
     return bool(get_user_model().objects.filter(_asks_platform_administrator(user), pk=user.pk).exists())
-=======
-    asked = get_user_model().objects.filter(pk=user.pk).values_list(_asks_platform_administrator(user), flat=True)
-    return any(asked)
->>>>>>> Stashed changes
 
 
 def _asks_platform_administrator(user: "User") -> Func:
