@@ -4,16 +4,22 @@ through, and whether the domain refused or the code was wrong."""
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from healthivr.kernel.errors import Conflict
 from healthivr.testing.factories import PASSWORD
 from healthivr.testing.pages import browser
 from healthivr.testing.world import World
+from invitations.models import UserInvitation
+from invitations.tasks import expire_overdue
 from invitations.tests.acts import contents, nothing_written, set_seat_limit, token_of
+from organizations.models import Membership, OrganizationSettings
+from organizations.tenancy import platform
 
 DETAIL = "secret-of-the-bug"
 NORA = {"password": PASSWORD, "first_name": "Nora", "last_name": "Quist"}
@@ -64,6 +70,41 @@ def api(method: str, path: str, **body: Any) -> Prepare:
     return prepare
 
 
+def form(address: Callable[[World], str], **typed: str) -> Prepare:
+    """Return the sending of any other form by Dr. Lee."""
+
+    def prepare(world: World) -> Send:
+        client = Client(raise_request_exception=False)
+        client.force_login(world.lee)
+        return lambda: client.post(address(world), typed)
+
+    return prepare
+
+
+def overdue(send: Prepare) -> Prepare:
+    """Let the invitation expire first."""
+
+    def prepare(world: World) -> Send:
+        with platform("test"):
+            UserInvitation.objects.update(
+                created_at=timezone.now() - timedelta(8), expires_at=timezone.now() - timedelta(1)
+            )
+        expire_overdue()
+        return send(world)
+
+    return prepare
+
+
+def mia(act: str) -> Callable[[World], str]:
+    """Return the address of an act on Mia's membership."""
+
+    def address(world: World) -> str:
+        with platform("test"):
+            return f"/o/lee-family-practice/people/{Membership.objects.get(user=world.mia).pk}/{act}/"
+
+    return address
+
+
 def link_api(act: str, **body: Any) -> Prepare:
     """Return a call of the API by whoever holds the link."""
 
@@ -96,6 +137,12 @@ def admin(path: Callable[[World], str], **typed: str) -> Prepare:
     return prepare
 
 
+def settings_of(world: World) -> str:
+    """Return where Django admin has the practice's settings."""
+    with platform("test"):
+        return f"organizations/organizationsettings/{OrganizationSettings.objects.get(organization=world.practice).pk}"
+
+
 RECORD, NOTICE = "audit.services.record", "invitations.acceptance.queue_notice"
 NEW = {"invitation_type": "medical_staff", "email": "nora@example.org", "first_name": "Nora"}
 ACTS = [
@@ -112,17 +159,36 @@ ACTS = [
     Act("accept by API", NOTICE, link_api("accept", **NORA), 201, 409),
     Act("decline by page", NOTICE, link_page("decline", reason="not_me"), 302, 409),
     Act("decline by API", NOTICE, link_api("decline", reason="not_me"), 200, 409),
+    Act("renew by page", RECORD, overdue(page("{id}/renew/")), 302, 302),
+    Act("renew by API", RECORD, overdue(api("POST", "{id}/renew/")), 200, 409),
+    Act("new link by page", RECORD, link_page("new-link"), 302, 409),
+    Act("end a membership", RECORD, form(mia("end"), reason="Moved away"), 302, 409),
+    Act("make an administrator", RECORD, form(mia("administrator"), is_org_admin="yes"), 302, 409),
     Act(
-        "name of a person by admin",
+        "change the organization",
         RECORD,
-        admin(lambda world: f"accounts/user/{world.lee.pk}", first_name="New", last_name="Name"),
+        form(lambda world: "/o/lee-family-practice/settings/", organization_name="New"),
         302,
         409,
     ),
     Act(
-        "name of an organization by admin",
+        "change the profile",
         RECORD,
-        admin(lambda world: f"organizations/organization/{world.practice.pk}", name="New"),
+        form(lambda world: "/profile/", first_name="New", last_name="Name", time_zone="UTC", language="es"),
+        302,
+        422,
+    ),
+    Act(
+        "change the password",
+        RECORD,
+        form(lambda world: "/profile/password/", current_password=PASSWORD, password="a quiet river of stones"),
+        302,
+        409,
+    ),
+    Act(
+        "seats of an organization by admin",
+        RECORD,
+        admin(settings_of, seat_limit="77"),
         302,
         409,
     ),
