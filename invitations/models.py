@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from accounts.outbox import DeliveryStatus, OutgoingMail
 from healthivr.kernel.ids import new_id
@@ -246,6 +247,10 @@ class UserInvitation(TenantModel):
     def message_id(self) -> str:
         """The Message-ID of the present issue: the same however often a worker has to send it."""
         return f"{self.pk.hex}.{hashlib.sha256(self.token_nonce.encode()).hexdigest()[:16]}"
+
+
+#: The reason that a cancellation by correct_address has. Stored in English, shown in the reader's language.
+ADDRESS_CORRECTED = gettext_noop("Address corrected")
 
 
 class InvitationHistory(TenantModel):

@@ -13,8 +13,8 @@ from organizations.roles import Capability
 
 from .by_day import sent_and_accepted_by_day
 from .errors import NotYourInvitation
-from .models import Delivery, InvitationHistory, InvitationQuerySet, StatusWord, UserInvitation
-from .states import Status
+from .models import ADDRESS_CORRECTED, Delivery, InvitationHistory, InvitationQuerySet, StatusWord, UserInvitation
+from .states import Event, Status
 
 
 def visible_invitations(*, actor: Actor) -> InvitationQuerySet:
@@ -162,7 +162,7 @@ def timeline(invitation: UserInvitation) -> list[TimelineItem]:
 def correction_of(*, actor: Actor, invitation: UserInvitation) -> UserInvitation | None:
     """Return what took the place of an invitation whose address was corrected, if the actor may see it: the invitation
     that the same person made in the very moment in which they cancelled this one (services.correct_address)."""
-    if invitation.status != Status.CANCELLED or invitation.closed_at is None or invitation.closed_by_id is None:
+    if not invitation.history.filter(event=Event.CANCEL, reason=ADDRESS_CORRECTED).exists():
         return None
     made = visible_invitations(actor=actor).exclude(pk=invitation.pk)
     return made.filter(created_at=invitation.closed_at, invited_by=invitation.closed_by_id).first()

@@ -8,7 +8,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop
 
 from accounts.outbox import WAITING, DeliveryStatus
 from accounts.services import clean_person_name
@@ -29,7 +28,7 @@ from .delivery import hint_relay
 from .entitlement import inviter_is_entitled
 from .errors import AddressBounced, DuplicateInvitation, OwnAddress, RoleNotAllowed, SameAddress, SendLimitReached
 from .lifecycle import advance
-from .models import Channel, Delivery, InvitationHistory, Purpose, UserInvitation
+from .models import ADDRESS_CORRECTED, Channel, Delivery, InvitationHistory, Purpose, UserInvitation
 from .selectors import invitation_to_manage
 from .states import Event, IllegalTransition, Status, next_status
 from .tokens import digest_of, new_nonce
@@ -39,8 +38,6 @@ SHORT_LIFE_HOURS = 48
 MAX_HOURS = 720
 MAX_SENDS = 10
 MESSAGE_LENGTH = 1000
-#: The reason that a cancellation by correct_address has. Stored in English, shown in the reader's language.
-ADDRESS_CORRECTED = gettext_noop("Address corrected")
 Result = TypeVar("Result")
 
 

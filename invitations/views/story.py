@@ -10,9 +10,8 @@ from django.utils.translation import gettext_lazy
 
 from accounts.outbox import DeliveryStatus
 from invitations.messages import DECLINE_REASONS
-from invitations.models import Delivery, UserInvitation
+from invitations.models import ADDRESS_CORRECTED, Delivery, UserInvitation
 from invitations.selectors import TimelineItem
-from invitations.services import ADDRESS_CORRECTED
 from invitations.states import Event, Status
 from organizations.roles import Role
 

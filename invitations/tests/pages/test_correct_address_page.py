@@ -1,5 +1,7 @@
 """/o/<organization>/invitations/<id>/address/: cancel, and send to the right address."""
 
+from datetime import datetime
+
 import pytest
 from django.test import Client
 
@@ -7,6 +9,7 @@ from healthivr.testing.factories import MembershipFactory
 from healthivr.testing.pages import browser, read, submit
 from healthivr.testing.world import World
 from invitations.models import UserInvitation
+from invitations.services import cancel_invitation, create_invitation
 from invitations.tests import acts
 from invitations.tests.api.test_detail import close
 from organizations.roles import Role
@@ -40,6 +43,15 @@ def test_correct_address__another_one__old_cancelled_new_sent_and_led_there(worl
     assert old.links["See the new invitation"] == here(new)
     assert "Invite again" not in old.links
     assert acts.seats_used(world.practice) == 4
+
+
+def test_cancelled__in_the_moment_in_which_another_was_made__names_no_successor(world: World, now: datetime) -> None:
+    lee = world.actor(world.lee)
+    acts.act(cancel_invitation, actor=lee, invitation_id=world.invitation.pk, reason="Invited twice", at=now)
+    acts.act(create_invitation, actor=lee, invitation_type="medical_staff", email="nora@example.org", at=now)
+    page = read(browser(world.lee).get(here(world.invitation)))
+    assert "Invited twice" in page.main
+    assert "See the new invitation" not in page.links
 
 
 @pytest.mark.parametrize(
