@@ -15,8 +15,9 @@ from bench.measure import Ratio, milliseconds, report
 from bench.scratch import analyze, make_invitations, make_practice, scratch_database
 from healthivr.testing.factories import MembershipFactory
 from invitations.models import UserInvitation
-from invitations.selectors import _encode
+from invitations.selectors import _position
 from organizations.models import Membership
+from organizations.paging import write_cursor
 from organizations.roles import Role
 from organizations.tenancy import platform, tenant
 
@@ -68,7 +69,7 @@ def deep_cursor(doctor: Membership) -> str:
         at = timezone.now() - timedelta(seconds=MANY // 2)
         row = UserInvitation.objects.filter(created_at__lte=at).order_by("-created_at", "-pk").first()
     assert row is not None
-    return _encode(row, backwards=False)
+    return write_cursor(_position(row), backwards=False)
 
 
 def measure(client: Client, address: str) -> list[float]:
