@@ -1,5 +1,6 @@
 """Sending mail by SMTP: one connection for a batch, and what the server's answer means."""
 
+import re
 import smtplib
 import ssl
 from binascii import b2a_qp
@@ -17,6 +18,8 @@ from django.conf import settings
 log = structlog.get_logger(__name__)
 
 MAX_REASON = 200
+#: Whatever stands around an @.
+_ADDRESS = re.compile(r"<?[^\s<>]+@[^\s<>,;]+>?")
 #: "Service not available, closing transmission channel" (RFC 5321 3.8).
 CLOSING = 421
 
@@ -185,9 +188,12 @@ def _is_final(code: int) -> bool:
 
 
 def _answer(code: int, text: bytes | str, to: str) -> str:
+    """Return a server's words in one printable line. Servers repeat the address, and some name the one that it moved to
+    (551); a reason is shown, logged and kept in the trail for good, so it must not carry any."""
     answer = text.decode(errors="replace") if isinstance(text, bytes) else text
-    # Servers repeat the address in their answer; a reason is shown and logged, so it must not carry one.
-    return f"{code} {' '.join(answer.replace(to, 'the address').split())}"
+    answer = _ADDRESS.sub("the address", answer.replace(to, "the address"))
+    line = " ".join("".join(c if c.isprintable() else " " for c in answer).split())
+    return f"{code} {line}"
 
 
 @contextmanager

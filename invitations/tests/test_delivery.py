@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.outbox import BACK_OFF, LEASE, RUN_SECONDS
+from audit.models import AuditEvent
 from healthivr.embedded.mail_sink import MailSink
 from healthivr.embedded.processes import wait_until
 from healthivr.testing.factories import InvitationFactory
@@ -861,3 +862,26 @@ def test_relay__run_beside_cancels__a_mail_left_or_was_cancelled_never_both(
         (state,) = acts.deliveries(row)
         assert (state == "sent") == (row.email in arrived), row.email
         assert state in ("sent", "cancelled")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "551 5.1.6 User not local; please try <Jane.Private@hospital.example>, was NORA@EXAMPLE.ORG",
+        "550 5.1.1 no \x00 such \x1b[0m box for nora@example.org",
+    ],
+)
+def test_relay__server_that_names_addresses_or_sends_control_characters__kept_in_words_alone(
+    world: World, picky_server: PickyServer, answer: str
+) -> None:
+    picky_server.refusals["RCPT"] = answer
+    invitation = acts.invite(world.actor(world.lee))
+    relay()
+    with platform("test"):
+        kept = str(Delivery.objects.get(invitation=invitation, purpose="invitation").reason)
+        detail = str(AuditEvent.objects.get(target_id=str(invitation.pk), action="invitation.bounced").detail)
+    assert acts.deliveries(invitation, purpose="invitation") == ["bounced"]
+    for text in (kept, detail):
+        assert answer[:9] in text
+        assert "@" not in text
+    assert kept.isprintable()
