@@ -32,6 +32,7 @@ from organizations.models import Membership, Organization
 from organizations.tenancy import platform
 
 PATIENCE = 60  # seconds
+SETTLE = 10  # seconds
 
 
 @contextmanager
@@ -143,6 +144,9 @@ def queue_deliveries(organization_id: UUID, *, mark: str) -> None:
 
 
 def analyze() -> None:
-    """Let the planner know what was made."""
+    """Let the planner know what was made, and let PostgreSQL write it down now and not beside what is measured next."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute("VACUUM ANALYZE")
+    with psycopg.connect(os.environ["DATABASE_SUPERUSER_URL"], autocommit=True) as superuser:
+        superuser.execute("CHECKPOINT")
+    time.sleep(SETTLE)

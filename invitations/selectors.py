@@ -162,7 +162,8 @@ def timeline(invitation: UserInvitation) -> list[TimelineItem]:
 def correction_of(*, actor: Actor, invitation: UserInvitation) -> UserInvitation | None:
     """Return what took the place of an invitation whose address was corrected, if the actor may see it: the invitation
     that the same person made in the very moment in which they cancelled this one (services.correct_address)."""
-    if not invitation.history.filter(event=Event.CANCEL, reason=ADDRESS_CORRECTED).exists():
+    corrected = invitation.history.filter(event=Event.CANCEL, reason=ADDRESS_CORRECTED)
+    if invitation.closed_at is None or invitation.closed_by_id is None or not corrected.exists():
         return None
     made = visible_invitations(actor=actor).exclude(pk=invitation.pk)
     return made.filter(created_at=invitation.closed_at, invited_by=invitation.closed_by_id).first()
