@@ -201,8 +201,8 @@ def overview(*, actor: Actor, at: datetime) -> Overview:
     with what the organization has ever sent."""
     visible = visible_invitations(actor=actor)
 
-    def number(**filters: str) -> int:
-        return filtered(visible, Filters(**filters), at=at)[: COUNTED_AT_MOST + 1].count()  # type: ignore[arg-type]
+    def number(filters: Filters) -> int:
+        return filtered(visible, filters, at=at)[: COUNTED_AT_MOST + 1].count()
 
     accepted = (
         filtered(visible, Filters(attention="accepted"), at=at)
@@ -211,10 +211,10 @@ def overview(*, actor: Actor, at: datetime) -> Overview:
         .aggregate(count=Count("pk"), median=Median("took", output_field=DurationField()))
     )
     return Overview(
-        failed=number(status=StatusWord.FAILED),
-        expiring=number(attention="expiring"),
-        waiting=number(status=StatusWord.PENDING),
-        open=number(attention="open"),
+        failed=number(Filters(status=StatusWord.FAILED)),
+        expiring=number(Filters(attention="expiring")),
+        waiting=number(Filters(status=StatusWord.PENDING)),
+        open=number(Filters(attention="open")),
         accepted=accepted["count"],
         time_to_accept=accepted["median"],
         sent_and_accepted_by_day=sent_and_accepted_by_day(actor=actor, days=LATELY.days, at=at),
