@@ -47,8 +47,11 @@ class _Event:
 
     facts: dict[str, Any]
     scope: object
+    is_logged: bool
 
     def __call__(self) -> None:
+        if not self.is_logged:
+            return
         log.info(
             self.facts["action"],
             event_id=self.facts["id"],
@@ -69,12 +72,14 @@ def record(
     detail: dict[str, str] | None = None,
     reason: str = "",
     outcome: Outcome = Outcome.SUCCESS,
+    is_logged: bool = True,
 ) -> None:
     """Add one event to the trail of an organization.
 
     `action` is the semantic act (`invitation.cancelled`); `changes` maps a field to `[before, after]`, masked by the
     caller; `detail` holds further facts as strings. The organization is `organization_id`, else the target's, else the
-    actor's. Raises RuntimeError outside a door, where nothing would store it.
+    actor's. `is_logged=False` is for an act that its caller has logged in words of its own. Raises RuntimeError outside
+    a door, where nothing would store it.
     """
     if not connection.in_atomic_block or not _open_scopes():
         raise RuntimeError("audit.record() needs an open door: use tenant() or platform().")
@@ -99,7 +104,7 @@ def record(
         "address": actor.ip,
         "request_id": actor.request_id,
     }
-    transaction.on_commit(_Event(facts, _open_scopes()[-1]))
+    transaction.on_commit(_Event(facts, _open_scopes()[-1], is_logged))
 
 
 def _plain(value: Any) -> str:

@@ -23,11 +23,14 @@ SECRET_PATHS = re.compile(
 # tokens and set-up secrets have 43 characters, reset tokens are Django's. JSON's escapes are passed over whole, for in
 # \n the n is no letter.
 SECRETS = re.compile(r"(\\(?:u[0-9a-f]{4}|.))|[A-Za-z0-9_-]{43,}|[0-9a-z]{6,7}-[0-9a-f]{32}")
+# Nearly no line has a word as long as the shortest of them, and to see that takes a quarter of the time.
+LONG_WORD = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{39}")
 
 
 def mask_secrets(text: str) -> str:
     """Return `text` with every secret that a link of ours could hold replaced by ***."""
-    return SECRETS.sub(lambda found: found[1] or "***", SECRET_PATHS.sub(r"\1***", text))
+    masked = SECRET_PATHS.sub(r"\1***", text)
+    return SECRETS.sub(lambda found: found[1] or "***", masked) if LONG_WORD.search(masked) else masked
 
 
 class MaskedJSONRenderer(structlog.processors.JSONRenderer):

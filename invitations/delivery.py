@@ -15,6 +15,7 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.outbox import BACK_OFF, LEASE, RUN_SECONDS, DeliveryStatus, due, outcome
@@ -208,6 +209,7 @@ def _send(mail: MailConnection, delivery: Delivery) -> _Result:
         message, recipient = composed
         mail.send(message, to=recipient)
     except MailNotConfigured:
+        log.error("email_not_configured", invitation_id=str(delivery.invitation_id), delivery=str(delivery.pk))
         return _ended(delivery, DeliveryStatus.DISABLED)
     except SendFailed as failure:
         return _failed(delivery, failure)
@@ -245,15 +247,19 @@ def _note(result: _Result) -> None:
             action=f"invitation.{status}",
             target=invitation,
             detail={"delivery": str(delivery.pk), "attempt": str(delivery.attempt), "reason": result.reason},
+            is_logged=False,  # as email_sent and its like
         )
-    # While the server held it, somebody may have made a new link or closed the invitation: that has a mail of its own,
-    # or needs none.
-    present = UserInvitation.objects.filter(pk=invitation.pk, token_nonce=invitation.token_nonce, status=Status.PENDING)
     if result.retry_at:
-        if not result.concerns_invitation or present.update(delivery_status=DeliveryStatus.QUEUED):
+        if not result.concerns_invitation or _present(invitation).update(delivery_status=DeliveryStatus.QUEUED):
             _queue_again(delivery, at=result.at, retry_at=result.retry_at)
-    elif result.concerns_invitation and status in FAILED_DELIVERY and present.exists():
+    elif result.concerns_invitation and status in FAILED_DELIVERY and _present(invitation).exists():
         queue_notice(invitation, Purpose.FAILED, at=result.at, reason=result.reason)
+
+
+def _present(invitation: UserInvitation) -> QuerySet[UserInvitation]:
+    """Find the invitation as the batch read it: while the server held its mail, somebody may have made a new link or
+    closed it, and that has a mail of its own, or needs none."""
+    return UserInvitation.objects.filter(pk=invitation.pk, token_nonce=invitation.token_nonce, status=Status.PENDING)
 
 
 def _queue_again(delivery: Delivery, *, at: datetime, retry_at: datetime) -> None:

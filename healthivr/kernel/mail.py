@@ -65,7 +65,7 @@ def build_message(
     headers = {
         "From": _from_header(settings.DEFAULT_FROM_EMAIL),
         "To": to,
-        "Subject": Header(" ".join(subject.split()), header_name="Subject").encode(),
+        "Subject": _subject_header(" ".join(subject.split())),
         "Date": format_datetime(at),
         "Message-ID": f"<{message_id}@{urlsplit(settings.BASE_URL).hostname}>",
         "Auto-Submitted": "auto-generated",
@@ -84,6 +84,11 @@ def build_message(
 @lru_cache(maxsize=8)
 def _from_header(address: str) -> str:
     return formataddr(parseaddr(address))
+
+
+@lru_cache(maxsize=256)
+def _subject_header(subject: str) -> str:
+    return Header(subject, header_name="Subject").encode()
 
 
 @lru_cache(maxsize=8)
