@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from healthivr.kernel.errors import DomainError, LinkClosed, Refused
 from healthivr.kernel.limits import count_attempt
@@ -127,7 +127,7 @@ def password_reset(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
-@require_GET
+@require_safe
 def password_reset_sent(request: HttpRequest) -> HttpResponse:
     """Say what happens next, to everybody alike."""
     return render(request, "accounts/password_reset_sent.html")
@@ -155,7 +155,7 @@ def new_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
 
 
 @login_not_required
-@require_GET
+@require_safe
 def password_reset_done(request: HttpRequest) -> HttpResponse:
     """Say that it worked, and where to sign in."""
     return render(request, "accounts/password_reset_done.html")

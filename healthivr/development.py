@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from accounts.views import mail_frame
 
@@ -65,7 +65,7 @@ def _named(name: str) -> Mail:
 
 
 @login_not_required
-@require_GET
+@require_safe
 def mail_list(request: HttpRequest) -> HttpResponse:
     """The latest mails, newest first."""
     paths = sorted(_folder().glob("*.eml"), reverse=True)[:SHOWN]
@@ -73,7 +73,7 @@ def mail_list(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
-@require_GET
+@require_safe
 def mail(request: HttpRequest, name: str) -> HttpResponse:
     """One mail: head, HTML in a sandboxed frame, plain text, and all of its headers."""
     shown = _named(name)
@@ -82,7 +82,7 @@ def mail(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @login_not_required
-@require_GET
+@require_safe
 def mail_html(request: HttpRequest, name: str) -> HttpResponse:
     """The HTML of one mail, for the frame. Its links lead the whole page where they point."""
     return mail_frame(_named(name).part("html"), links=True)

@@ -12,7 +12,7 @@ from django.template.loader import select_template
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from healthivr.kernel.errors import (
     Busy,
@@ -98,7 +98,7 @@ def error_page(request: HttpRequest, status: int = 0, error: DomainError | None 
 
 
 @login_not_required
-@require_GET
+@require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
     """Lead to the icon: browsers ask for it at this address where no page names it, as with a mail or a JSON answer."""
     return redirect(static("img/favicon.svg"))

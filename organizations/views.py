@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from healthivr.kernel.errors import DomainError
 
@@ -36,7 +36,7 @@ class TenantRequest(PersonalRequest):
     actor: Actor
 
 
-@require_GET
+@require_safe
 def home(request: PersonalRequest) -> HttpResponse:
     """The first page after sign-in: the only organization, or a choice, or a word when there is none."""
     belongings = selectors.organizations_of(request.user)
@@ -45,7 +45,7 @@ def home(request: PersonalRequest) -> HttpResponse:
     return render(request, "organizations/home.html", {"belongings": belongings})
 
 
-@require_GET
+@require_safe
 def people(request: TenantRequest, organization: str) -> HttpResponse:
     """Who belongs to the organization, by name, as the address filters them."""
     form = PeopleFilterForm(request.GET)
@@ -69,7 +69,7 @@ def people(request: TenantRequest, organization: str) -> HttpResponse:
     return response
 
 
-@require_GET
+@require_safe
 def member(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """One person's membership, and what may be done about it."""
     membership = selectors.person(actor=request.actor, membership_id=membership_id)

@@ -295,7 +295,7 @@ class Door:
         if ask.carries_link:
             client.cookies["invitation"] = derive_token(self.world.invitation.token_nonce)
         send = getattr(client, ask.method.lower())
-        if path.startswith("/api/") and ask.method != "GET":
+        if path.startswith("/api/") and ask.method not in ("GET", "HEAD"):
             return send(path, ask.body, content_type="application/json", headers=headers)  # type: ignore[no-any-return]
         return send(path, ask.body, headers=headers)  # type: ignore[no-any-return]
 
@@ -468,6 +468,16 @@ def test_route__asked_by_a_method_it_does_not_have__405_and_nothing_happens(rout
         response = door.request(client, door.path(route, ask), replace(ask, method=method))
         assert (method, response.status_code) == (method, 405)
         assert set(declared) <= {word.strip() for word in response.headers["Allow"].split(",")}
+
+
+@each((route, ask) for route, ask in ASKED if ask.method == "GET")
+def test_route__asked_for_its_head__answers_as_to_get_without_a_body(route: Route, ask: Ask, door: Door) -> None:
+    client = door.client(ask.by)
+    answers = {
+        method: door.request(client, door.path(route, ask), replace(ask, method=method)) for method in ("GET", "HEAD")
+    }
+    assert answers["HEAD"].status_code == answers["GET"].status_code
+    assert answers["HEAD"].content == b""
 
 
 # --- Django admin ----------------------------------------------------------------------------------------------------

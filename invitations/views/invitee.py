@@ -21,7 +21,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import services as accounts
 from accounts.views import BACKEND, limited, origin
@@ -285,7 +285,7 @@ def _keep_language(response: HttpResponse) -> HttpResponse:
     return response
 
 
-@require_GET
+@require_safe
 def welcome(request: TenantRequest, organization: str) -> HttpResponse:
     """Done: where to go first."""
     roles = [role for role in Role if role in request.actor.roles]
@@ -319,7 +319,7 @@ def _decline(request: HttpRequest, form: DeclineForm, *, token: str) -> HttpResp
 
 
 @login_not_required
-@require_GET
+@require_safe
 def decline_done(request: HttpRequest) -> HttpResponse:
     """Say that it is done, and that nothing more will come."""
     return render(request, "invitations/link/decline_done.html")
@@ -342,7 +342,7 @@ def new_link(request: HttpRequest) -> HttpResponse:
 
 
 @login_not_required
-@require_GET
+@require_safe
 def new_link_sent(request: HttpRequest) -> HttpResponse:
     """Say where to look."""
     return render(request, "invitations/link/new_link_sent.html")

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from invitations import selectors
 from organizations.roles import Capability
@@ -13,7 +13,7 @@ from organizations.selectors import invitable_types
 from organizations.views import TenantRequest
 
 
-@require_GET
+@require_safe
 def overview(request: TenantRequest, organization: str) -> HttpResponse:
     """What needs attention first; for those who see no invitations, where to go instead."""
     context: dict[str, Any] = {

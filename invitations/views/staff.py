@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.outbox import WAITING, DeliveryStatus
 from healthivr.kernel.errors import Conflict, DomainError, NotPermitted
@@ -43,7 +43,7 @@ class Row:
     is_open: bool
 
 
-@require_GET
+@require_safe
 def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
     """The invitations, newest first, as the address filters them."""
     at = timezone.now()
@@ -90,7 +90,7 @@ def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, s
 
 
 # --- one invitation --------------------------------------------------------------------------------------------------
-@require_GET
+@require_safe
 def detail(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """One invitation: where it stands, what happened, and what may be done."""
     invitation, may_manage = _visible(request, invitation_id)
@@ -98,7 +98,7 @@ def detail(request: TenantRequest, organization: str, invitation_id: UUID) -> Ht
     return render(request, "invitations/detail.html", context)
 
 
-@require_GET
+@require_safe
 def standing(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """The part of the page that changes while a mail is on its way. Answers 204 while it is as the page shows it."""
     if not request.htmx:  # type: ignore[attr-defined]

@@ -135,7 +135,7 @@ def test_accept__new_person__five_domain_statements_one_look_up_one_audit_insert
 
 @pytest.mark.seed("S4.22")
 def test_accept__founder__two_more(committed_world: World, statements: Collect) -> None:
-    sales = committed_world.member("sales", "distributor")  # type: ignore[arg-type]
+    sales = committed_world.member(Role.SALES, OrganizationKind.DISTRIBUTOR)
     doctor = acts.invite(sales, "doctor", "doc@example.org")
     token = acts.token_of(doctor)
     with statements() as asked:
@@ -185,7 +185,7 @@ def test_accept__existing_person__five_the_first_time_and_four_later(
 def test_accept__existing_doctor_who_brings_a_practice__not_more_than_a_founder(
     committed_world: World, sign_in: SignIn, statements: Collect
 ) -> None:
-    sales = committed_world.member("sales", "distributor")  # type: ignore[arg-type]
+    sales = committed_world.member(Role.SALES, OrganizationKind.DISTRIBUTOR)
     token = acts.token_of(acts.invite(sales, "doctor", "stone@example.org"))
     client = sign_in(committed_world.stone)
     with statements() as asked:

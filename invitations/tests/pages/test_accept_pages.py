@@ -20,6 +20,7 @@ from invitations.services import resend_invitation
 from invitations.tests import acts
 from invitations.tests.api.test_detail import close
 from organizations.models import Membership, Organization
+from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform
 
 from .test_detail_page import change
@@ -200,7 +201,7 @@ def test_accept__founder__names_the_organization_and_runs_it(
 
 
 def test_accept__doctor_who_runs_a_practice__chooses_it_or_names_another(world: World) -> None:
-    invitation = acts.invite(world.member("sales", "distributor"), "doctor", "stone@example.org")  # type: ignore[arg-type]
+    invitation = acts.invite(world.member(Role.SALES, OrganizationKind.DISTRIBUTOR), "doctor", "stone@example.org")
     client = browser(world.stone)
     page = read(client.get(go_on(client, invitation)))
     assert page.options("practice_id") == [str(world.strange_practice.pk), "new"]

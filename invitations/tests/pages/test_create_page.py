@@ -11,7 +11,7 @@ from healthivr.testing.pages import Page, browser, parse, read, submit
 from healthivr.testing.world import World
 from invitations.models import UserInvitation
 from invitations.tests import acts
-from organizations.roles import Role
+from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform
 
 LIST = "/o/lee-family-practice/invitations/"
@@ -52,7 +52,7 @@ def test_create__opened__only_the_roles_that_one_may_invite_each_with_a_sentence
 
 
 def test_create__one_role_only__it_is_chosen(world: World) -> None:
-    sales = world.member(Role.SALES, "distributor")  # type: ignore[arg-type]
+    sales = world.member(Role.SALES, OrganizationKind.DISTRIBUTOR)
     page = read(browser(sales.user).get(f"/o/{sales.organization.slug}/invitations/new/"))
     assert page.values["invitation_type"] == "doctor"
 

@@ -8,7 +8,7 @@ from healthivr.testing.pages import browser, read, submit
 from healthivr.testing.world import World
 from invitations.tests import acts
 from organizations.models import Organization, OrganizationSettings
-from organizations.roles import Role
+from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform
 
 HERE = "/o/lee-family-practice/settings/"
@@ -54,7 +54,7 @@ def test_settings__name_that_is_none__said_at_its_field_and_what_was_typed_stays
 
 
 def test_settings__organization_that_is_no_practice__no_choice_about_staff(world: World) -> None:
-    boss = world.member(Role.SALES, "distributor", is_org_admin=True)  # type: ignore[arg-type]
+    boss = world.member(Role.SALES, OrganizationKind.DISTRIBUTOR, is_org_admin=True)
     page = read(browser(boss.user).get(f"/o/{boss.organization.slug}/settings/"))
     assert list(page.values) == ["organization_name"]
 
