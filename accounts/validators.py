@@ -36,27 +36,39 @@ ROWS = (
     "1qaz2wsx3edc4rfv",
     "qazwsxedcrfv",
 )
-WORDS = re.compile(r"pass(word|phrase)?|letmein|welcome|admin|(.)\2{2,}")
-LEAST_REST, LEAST_DIFFERENT = 8, 5
+WORDS = re.compile(r"pass(word|phrase)?|letmein|welcome|admin|healthivr|(.)\2{2,}")
+LEAST_REST, LEAST_DIFFERENT, LEAST_OWN = 8, 5, 3
 JUDGED = range(15, 129)  # shorter and longer ones are refused for that, and one reason is enough
 
 
 class GuessableValidator:
-    """Refuses long passwords that are short ones in disguise: rows of keys, repeated letters, `password` (ASVS 6.2.4
-    wants more; the identity issue brings an estimator)."""
+    """Refuses long passwords that are short ones in disguise: rows of keys, repeated letters, `password`, one's own name
+    over and over (ASVS 6.2.4 and 6.2.11 want more; the identity issue brings an estimator)."""
 
     def validate(self, password: str, user: Any = None) -> None:
         if len(password) not in JUDGED:
             return
-        rest = WORDS.sub("", _without_rows(password.lower()))
+        rest = WORDS.sub("", _without_rows(_without_own_words(password.lower(), user)))
         if len(rest) < LEAST_REST or len(set(rest)) < LEAST_DIFFERENT:
             raise ValidationError(
-                _("This password is easy to guess: it is made of a row of keys, a repetition or a common word."),
+                _(
+                    "This password is easy to guess: it is made of a row of keys, a repetition, a common word, or your"
+                    " name or e-mail."
+                ),
                 code="password_guessable",
             )
 
     def get_help_text(self) -> str:
-        return _("Your password cannot be a row of keys, a repetition or a common word.")
+        return _("Your password cannot be a row of keys, a repetition, a common word, or your name or e-mail.")
+
+
+def _without_own_words(text: str, user: Any) -> str:
+    """Take out the words of somebody's name and e-mail, longest first."""
+    own = " ".join((user.first_name, user.last_name, user.email)) if user else ""
+    words = {word for word in re.split(r"[\W_]+", own.lower()) if len(word) >= LEAST_OWN}
+    for word in sorted(words, key=len, reverse=True):
+        text = text.replace(word, "")
+    return text
 
 
 def _without_rows(text: str) -> str:

@@ -159,6 +159,14 @@ def timeline(invitation: UserInvitation) -> list[TimelineItem]:
     return sorted(items, key=lambda item: item.at)
 
 
+def is_as_read(invitation: UserInvitation) -> bool:
+    """Say whether an invitation and its delivery still stand where they stood when it was read."""
+    columns = ("status", "delivery_status", "send_count", "token_nonce", "updated_at")
+    return UserInvitation.objects.filter(
+        pk=invitation.pk, **{name: getattr(invitation, name) for name in columns}
+    ).exists()
+
+
 def correction_of(*, actor: Actor, invitation: UserInvitation) -> UserInvitation | None:
     """Return what took the place of an invitation whose address was corrected, if the actor may see it: the invitation
     that the same person made in the very moment in which they cancelled this one (services.correct_address)."""

@@ -92,10 +92,14 @@ def test_password__every_reason__at_once() -> None:
     assert len(reasons("123456")) >= 2
 
 
-@pytest.mark.parametrize("password", ["ruiz.ana@example.org", "papadopoulos-ruiz"])
+@pytest.mark.parametrize(
+    "password",
+    ["ruiz.ana@example.org", "papadopoulos-ruiz", "ana ruiz ana ruiz", "AnaPapadopoulosAna1!", "healthivr-healthivr"],
+)
 def test_password__made_of_the_persons_own_data__refused(password: str) -> None:
     user = User(email="ruiz.ana@example.org", first_name="Ana", last_name="Papadopoulos-Ruiz")
     require_good_password(GOOD, user=user)
+    require_good_password("my banana boat is ruizing along", user=user)
     assert reasons(password, user)
 
 

@@ -20,8 +20,8 @@ from invitations import selectors, services
 from invitations.errors import DuplicateInvitation
 from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm, FilterForm, NewInvitationForm
 from invitations.models import LEFT_DELIVERY, StatusWord, UserInvitation
+from invitations.selectors import TimelineItem
 from invitations.states import TRANSITIONS, Event, IllegalTransition, Status
-from organizations.actor import Actor
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.roles import Capability, OrganizationKind, Role
 from organizations.selectors import invitable_types
@@ -93,9 +93,7 @@ def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, s
 @require_safe
 def detail(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """One invitation: where it stands, what happened, and what may be done."""
-    invitation, may_manage = _visible(request, invitation_id)
-    context = _standing(request.actor, invitation, may_manage=may_manage, at=timezone.now())
-    return render(request, "invitations/detail.html", context)
+    return render(request, "invitations/detail.html", _standing(request, invitation_id, at=timezone.now()))
 
 
 @require_safe
@@ -103,8 +101,7 @@ def standing(request: TenantRequest, organization: str, invitation_id: UUID) -> 
     """The part of the page that changes while a mail is on its way. Answers 204 while it is as the page shows it."""
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("invitations:detail", organization, invitation_id)
-    invitation, may_manage = _visible(request, invitation_id)
-    context = _standing(request.actor, invitation, may_manage=may_manage, at=timezone.now())
+    context = _standing(request, invitation_id, at=timezone.now())
     if request.GET.get("seen") == context["seen"]:
         return HttpResponse(status=204)
     return render(request, "invitations/_standing.html", context | {"is_live": True})
@@ -118,7 +115,20 @@ def _visible(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitatio
         return selectors.invitation_detail(actor=request.actor, invitation_id=invitation_id), False
 
 
-def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at: datetime) -> dict[str, object]:
+def _with_timeline(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitation, bool, list[TimelineItem]]:
+    """Return an invitation, whether the actor may act on it, and what happened to it. A mail that leaves between two
+    looks would be waiting in one and sent in the other: then look again."""
+    for _again in range(3):
+        invitation, may_manage = _visible(request, invitation_id)
+        items = selectors.timeline(invitation)
+        if selectors.is_as_read(invitation):
+            break
+    return invitation, may_manage, items
+
+
+def _standing(request: TenantRequest, invitation_id: UUID, *, at: datetime) -> dict[str, object]:
+    actor = request.actor
+    invitation, may_manage, items = _with_timeline(request, invitation_id)
     status = invitation.current_status(at=at)
     can = {event.value for event in Event if (status, event) in TRANSITIONS} if may_manage else set()
     may_invite = Role(invitation.invitation_type) in invitable_types(actor=actor)
@@ -144,7 +154,7 @@ def _standing(actor: Actor, invitation: UserInvitation, *, may_manage: bool, at:
         again = _("Invite the right address") if is_unreachable else _("Invite again")
     lines = story(
         invitation,
-        selectors.timeline(invitation),
+        items,
         correct=_("Correct the address") if may_correct else again,
         at=at,
     )

@@ -11,6 +11,7 @@ from django.utils import timezone
 from healthivr.testing.factories import InvitationFactory, MembershipFactory
 from healthivr.testing.pages import Page, browser, parse, read, submit
 from healthivr.testing.world import World
+from invitations import selectors
 from invitations.models import Delivery, UserInvitation
 from invitations.services import cancel_invitation, expire_overdue, resend_invitation
 from invitations.tests import acts
@@ -292,6 +293,24 @@ def test_standing__what_became_of_the_mail__sent_is_said_only_of_what_left(
 
 
 @pytest.mark.seed("S4.14", "S4.15")
+def test_detail__mail_leaves_while_the_page_is_put_together__badge_and_story_agree(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_story = selectors.timeline
+
+    def late(invitation: UserInvitation) -> list[selectors.TimelineItem]:
+        if invitation.delivery_status == "queued":
+            change(invitation, delivery_status="sent", sent_at=timezone.now(), send_count=1)
+            deliver(invitation, "sent")
+        return read_story(invitation)
+
+    monkeypatch.setattr(selectors, "timeline", late)
+    change(world.invitation, delivery_status="queued", sent_at=None, send_count=0)
+    page = look(world)
+    assert "Sent: the mail server took it" in story(page)
+    assert "Waiting to be sent" not in page.text
+
+
 def test_standing__asked_by_htmx__204_until_something_changes(world: World) -> None:
     client = browser(world.lee)
     (asking,) = read(client.get(here(world.invitation))).tree.all(id="standing")
