@@ -274,6 +274,7 @@ def test_reset__mail_server_refuses_for_now__tried_again_later(
         ("AUTH", "535 5.7.8 Wrong password", ["failed", "queued"]),
         ("MAIL", "550 5.7.1 Not you", ["failed", "queued"]),
         ("RCPT", "550 5.1.1 Nobody here", ["bounced"]),
+        ("RCPT", "550 5.7.1 We do not relay", ["failed", "queued"]),
         ("DATA", "451 4.3.0 Later", ["failed", "queued"]),
         ("message", "554 5.7.1 Spam", ["rejected"]),
     ],

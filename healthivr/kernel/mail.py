@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 MAX_REASON = 200
 #: Whatever stands around an @.
 _ADDRESS = re.compile(r"<?[^\s<>]+@[^\s<>,;]+>?")
+_POLICY = re.compile(r"5\d\d 5\.7\.")
 #: "Service not available, closing transmission channel" (RFC 5321 3.8).
 CLOSING = 421
 
@@ -34,7 +35,8 @@ class SendFailed(Exception):
 
 
 class AddressRefused(SendFailed):
-    """The recipient was refused for good (5yz to RCPT): sending to this address again cannot help."""
+    """The recipient was refused for good (5yz to RCPT): sending to this address again cannot help. Not for 5.7.z,
+    "security or policy" (RFC 3463 3.8): many servers say only there that they take no mail from us."""
 
 
 class MessageRefused(SendFailed):
@@ -139,7 +141,9 @@ class MailConnection:
             except smtplib.SMTPRecipientsRefused as refusal:
                 self._reset()
                 code, text = next(iter(refusal.recipients.values()))
-                raise (AddressRefused if _is_final(code) else SendFailed)(_answer(code, text, to)) from None
+                answer = _answer(code, text, to)
+                is_final = _is_final(code) and not _POLICY.match(answer)
+                raise (AddressRefused if is_final else SendFailed)(answer) from None
             except smtplib.SMTPResponseException as refusal:
                 self._reset()
                 kind = MessageRefused if _is_final(refusal.smtp_code) else SendFailed

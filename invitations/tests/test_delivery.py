@@ -254,7 +254,7 @@ def test_relay__server_hangs_up_between_two_mails__second_goes_over_a_new_connec
         ("550 5.1.1 There is no such mailbox", "550 5.1.1 There is no such mailbox"),
         (f"550 5.1.1 <{TO}>: unknown user", "550 5.1.1 <the address>: unknown user"),
         ("552 5.2.2 The mailbox is full", "552 5.2.2 The mailbox is full"),
-        ("554 5.7.1 " + "x" * 300, "554 5.7.1 " + "x" * 190),
+        ("550 5.1.1 " + "x" * 300, "550 5.1.1 " + "x" * 190),
     ],
 )
 def test_relay__refused_for_good__bounced_at_once_and_the_inviter_told(
@@ -342,6 +342,7 @@ def test_relay__message_refused_for_good__rejected_the_inviter_told_and_it_can_b
     [
         ("RCPT", "450 4.2.1 Come back later", "queued"),
         ("RCPT", "550 5.1.1 Nobody here", "bounced"),
+        ("RCPT", "554 5.7.1 Relay access denied", "queued"),
         ("DATA", "451 4.3.0 Come back later", "queued"),
         ("message", "452 4.3.1 Come back later", "queued"),
     ],
