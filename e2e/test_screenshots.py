@@ -114,6 +114,14 @@ def test_pages_of_signing_in(committed_world: World, site: str, browser_of: Call
     look(page, "password-reset-closed")
 
 
+def test_pages_of_the_api(transactional_db: None, site: str, browser_of: Callable[..., Page], look: Look) -> None:
+    page = browser_of()
+    page.goto(f"{site}/api/v1/docs/")
+    page.locator(".opblock-post .opblock-summary-control").first.click()
+    expect(page.get_by_role("button", name="Try it out")).to_be_visible()
+    look(page, "api-docs")
+
+
 def test_pages_of_home(
     committed_world: World, site: str, browser_of: Callable[..., Page], sign_in_as: Callable[..., None], look: Look
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from django import template
 from django.db.models import Choices
 from django.utils import formats, timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -61,6 +61,14 @@ def moment(at: datetime, *, end: bool = False) -> dict[str, Any]:
 def exact(at: datetime) -> str:
     """Return a time with its zone, in the reader's: `Nov 21, 2026, 6:00 AM EST`."""
     return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """Show what stands between backticks as code."""
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", part) if i % 2 else part,) for i, part in enumerate(text.split("`")))
+    )
 
 
 @register.filter

@@ -130,8 +130,19 @@ def test_docs__every_code__has_the_anchor_that_a_problem_leads_to() -> None:
     assert documented()
     assert set(documented()) <= set(anchors)
     assert page.all("html")[0]["lang"] == "en"
-    (script,) = [found["src"] for found in page.all("script") if found["src"].startswith("/api/")]
-    assert "SwaggerUIBundle" in Client().get(script).text
+
+
+def test_docs__page__ours_with_the_endpoints_before_the_codes_and_each_code_explained_once() -> None:
+    page = parse(Client().get("/api/v1/docs/").content.decode().replace("<!DOCTYPE html>", ""))
+    assert [link.text for link in page.all("a", href="/")] == ["healthivr", "Back to healthivr"]
+    order = [element["id"] for element in page.all() if element["id"] in {"swagger-ui", *documented()}]
+    assert order[0] == "swagger-ui"
+    (table,) = page.all("table")
+    rows = {row["id"]: [cell.text for cell in row.all("td")] for row in table.all("tr") if row["id"]}
+    assert list(rows) == order[1:]
+    assert rows["already_member"] == ["409", "The person has this role here already.", "Nothing."]
+    assert "`" not in page.text
+    assert "invitation_status" in [code.text for code in table.all("code")]
 
 
 def in_code() -> dict[str, set[int]]:
