@@ -2,6 +2,7 @@
 or sets a password."""
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from audit.admin import ReadOnlyAdmin
 
@@ -17,7 +18,13 @@ class UserAdmin(ReadOnlyAdmin):
 
 @admin.register(AccountMail)
 class AccountMailAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "user", "status", "attempt", "created_at", "finished_at")
+    list_display = ("kind", "person", "status", "attempt", "created_at", "finished_at")
+    list_select_related = ("user",)
+
+    @admin.display(description=_("person"), ordering="user__email")
+    def person(self, mail: AccountMail) -> str:
+        """Return whose mail it is, as staff know them: str() of a person names nobody."""
+        return mail.user.email if mail.user else ""
 
 
 @admin.register(SetupLink)

@@ -3,10 +3,13 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 from . import services
 from .models import AuditEvent, AuditHead
@@ -43,11 +46,14 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     ) -> HttpResponse:
         """Show the record's events from the trail instead of Django's own log, which is not written."""
         events = AuditEvent.objects.filter(target_type=self.opts.label_lower, target_id=object_id).order_by("-recorded")
+        shown = list(events[:200])
+        people = get_user_model()._default_manager.in_bulk({event.actor_id for event in shown if event.actor_id})
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Trail of {self.opts.verbose_name} {object_id}",
-            "events": events[:200],
+            "title": _("Trail of %(kind)s %(id)s") % {"kind": self.opts.verbose_name, "id": object_id},
+            "entries": [(event, people.get(event.actor_id)) for event in shown],
             "opts": self.opts,
+            "module_name": capfirst(self.opts.verbose_name_plural),
             "object_id": object_id,
         }
         return TemplateResponse(request, "audit/admin_history.html", context)

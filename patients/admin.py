@@ -10,3 +10,4 @@ from .models import Patient
 @admin.register(Patient)
 class PatientAdmin(ReadOnlyAdmin):
     list_display = ("id", "organization")
+    list_select_related = ("organization",)

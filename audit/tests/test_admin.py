@@ -4,18 +4,23 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib import admin
+from django.db import connection
 from django.db.models import Model
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import AccountMail, SetupLink, User
 from accounts.services import create_setup_link
 from audit import services as audit
 from audit.admin import AuditedAdmin
-from healthivr.testing.factories import MembershipFactory, UserFactory
+from audit.models import AuditEvent
+from healthivr.testing.factories import InvitationFactory, MembershipFactory, OrganizationFactory, UserFactory
+from healthivr.testing.pages import parse
 from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory
 from invitations.states import Event
@@ -151,6 +156,71 @@ def test_pages__every_one__shows_no_token_no_digest_and_no_password(full_world: 
         links = re.findall(rf'href="({re.escape(listed(model))}[^"?]+/change/)', page.text)
         texts = [page.text, *(client.get(url).text for url in links)]
         assert not [secret for secret in secrets for text in texts if secret in text], model._meta.label
+
+
+@pytest.mark.parametrize("name", ["accountmail", "membership", "userinvitation", "invitationhistory", "delivery"])
+def test_list__where_people_stand__names_them_by_their_address(full_world: World, sign_in: SignIn, name: str) -> None:
+    with platform("test"):
+        own: dict[str, Any] = {"organization": full_world.practice, "invitation": full_world.invitation}
+        InvitationHistory.objects.create(event=Event.RESEND, at=timezone.now(), by=full_world.omar, **own)
+    (model,) = [model for model in registered() if model._meta.model_name == name]
+    page = parse(sign_in(full_world.ana).get(listed(model)).text.replace("<!DOCTYPE html>", ""))
+    said = page.all("table", id="result_list")[0].text
+    invited = {"userinvitation", "invitationhistory", "delivery"}
+    assert (full_world.invitation.email if name in invited else full_world.lee.email) in said
+    assert (full_world.omar.email in said) == (name in {"membership", "invitationhistory"})
+    assert not re.search(r"\b(user|invitation) [0-9a-f]{8}-", said)
+
+
+@pytest.mark.parametrize("model", registered(), ids=lambda model: model._meta.label)
+def test_list__with_more_rows__asks_the_database_no_more_often(
+    full_world: World, sign_in: SignIn, now: datetime, model: type[Model]
+) -> None:
+    client = sign_in(full_world.ana)
+
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(listed(model)).status_code == 200
+        return len(captured)
+
+    asked()  # the first request of a session writes it
+    few = asked()
+    with platform("test"):
+        for _ in range(3):
+            invitation = InvitationFactory(invited_by=UserFactory())
+            of_practice: dict[str, Any] = {"organization": MembershipFactory().organization}
+            own: dict[str, Any] = {"organization": invitation.organization, "invitation": invitation}
+            Delivery.objects.create(next_try_at=now, created_at=now, **own)
+            InvitationHistory.objects.create(event=Event.RESEND, at=now, by=UserFactory(), **own)
+            InvitationBatch.objects.create(**of_practice)
+            Patient.objects.create(**of_practice)
+            OrganizationFactory(parent=of_practice["organization"])
+            audit.record(actor=full_world.actor(full_world.lee), action="test.act", target=full_world.practice)
+            AccountMail.objects.create(kind="password_reset", user=UserFactory(), next_try_at=now, created_at=now)
+    assert asked() == few
+
+
+def test_trail__of_a_record__leads_back_and_says_times_and_people_as_pages_do(
+    full_world: World, sign_in: SignIn
+) -> None:
+    url = f"/admin/organizations/organization/{full_world.practice.pk}/"
+    with platform("test"):
+        event = AuditEvent.objects.get(action="test.act")
+    page = parse(sign_in(full_world.ana).get(f"{url}history/").text.replace("<!DOCTYPE html>", ""))
+    crumbs = [link["href"] for link in page.with_class("breadcrumbs")[0].all("a")]
+    assert crumbs == ["/admin/", "/admin/organizations/", "/admin/organizations/organization/", f"{url}change/"]
+    ((moment, act, by, *_rest),) = [row.all("td") for row in page.all("tbody")[0].all("tr")]
+    local = event.recorded.astimezone(ZoneInfo("America/New_York"))
+    assert moment.text.startswith(f"{local:%b} {local.day}, {local.year}, ")
+    assert (act.text, by.text) == ("test.act", full_world.lee.email)
+
+
+def test_page__of_the_site__carries_our_name_and_look(world: World, sign_in: SignIn) -> None:
+    response = sign_in(world.ana).get("/admin/")
+    assert "<title>" in response.text
+    assert "img/favicon.svg" in response.text
+    assert "css/admin.css" in response.text
+    assert "<style" not in response.text
 
 
 # --- what cannot be done ---------------------------------------------------------------------------------------------
