@@ -58,6 +58,13 @@ def moment(at: datetime, *, end: bool = False) -> dict[str, Any]:
 
 
 @register.filter
+def initial(name: str) -> str:
+    """Return the first letter or digit of a name, which may begin with something else: it stands where a picture
+    would."""
+    return next((character for character in name if character.isalnum()), "")
+
+
+@register.filter
 def exact(at: datetime) -> str:
     """Return a time with its zone, in the reader's: `Nov 21, 2026, 6:00 AM EST`."""
     return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
