@@ -108,6 +108,16 @@ def test_take_administration_away__before_it_happens__the_page_says_to_whom_and_
     assert "Only another administrator can give it back to you." in own.main
 
 
+def test_make_administrator__before_it_happens__the_page_says_what_it_gives(world: World) -> None:
+    page = read(browser(world.lee).get(here(world, world.omar)))
+    (step,) = [details for details in page.tree.all("main")[0].all("details") if details.all("button")]
+    assert "open" not in step.attributes, "asks first"
+    assert step.all("summary")[0].text == "Make administrator…"
+    assert "Omar Haddad can change the people, the settings and all invitations of Lee Family Practice" in step.text
+    assert "What Omar Haddad may do as Office administrator stays." in step.text
+    assert [button.text for button in step.all("button")] == ["Make administrator"] == page.buttons
+
+
 def test_member__administration_comes_with_the_role__neither_offered_nor_taken(world: World) -> None:
     with platform("test"):
         ana = Membership.objects.get(user=world.ana).pk
