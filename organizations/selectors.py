@@ -249,6 +249,16 @@ def organizations_below(*, actor: Actor, text: str = "", limit: int = ROWS) -> t
     actor.require(Capability.VIEW_DOWNLINE)
     below = OrganizationClosure.objects.filter(
         ancestor=actor.organization, depth__gt=0, descendant__name__icontains=" ".join(text.split())
+def has_invitations_to_see(*, actor: Actor) -> bool:
+    """Say whether the pages of invitations can ever show the actor one: all of the organization's, those they may send,
+    or those they once sent. Asked of the person, for invitations stand above this app."""
+    if not actor.has(Capability.VIEW_INVITATIONS) or actor.user is None:
+        return False
+    if actor.has(Capability.VIEW_ALL_INVITATIONS) or invitable_types(actor=actor):
+        return True
+    return actor.user.sent_invitations.filter(organization=actor.organization_id).exists()
+
+
     )
     with platform("organizations below one's own"):
         entries = list(

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from invitations import selectors
 from organizations.roles import Capability
-from organizations.selectors import invitable_types
+from organizations.selectors import has_invitations_to_see, invitable_types
 from organizations.views import TenantRequest
 
 
@@ -22,7 +22,7 @@ def overview(request: TenantRequest, organization: str) -> HttpResponse:
         "days": selectors.LATELY.days,
         "most": selectors.COUNTED_AT_MOST,
     }
-    if request.actor.has(Capability.VIEW_INVITATIONS):
+    if has_invitations_to_see(actor=request.actor):
         numbers = selectors.overview(actor=request.actor, at=timezone.now())
         by_day = numbers.sent_and_accepted_by_day
         context |= {

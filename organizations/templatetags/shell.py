@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from organizations.actor import Actor
 from organizations.models import Organization
 from organizations.roles import Capability, Role
-from organizations.selectors import Belonging, organizations_of
+from organizations.selectors import Belonging, has_invitations_to_see, organizations_of
 from organizations.views import PersonalRequest
 
 register = template.Library()
@@ -72,7 +72,8 @@ def _navigation(request: HttpRequest, actor: Actor) -> list[dict[str, Any]]:
     here = request.resolver_match.view_name if request.resolver_match else ""
     pages = []
     for name, icon, label, needed in PAGES:
-        if needed is None or actor.has(needed):
+        may_open = needed is None or actor.has(needed)
+        if may_open and (name != "invitations:list" or has_invitations_to_see(actor=actor)):
             pages.append(
                 {
                     "url": reverse(name, args=[actor.organization.slug]),

@@ -276,5 +276,7 @@ def test_list__posted_to__405(world: World) -> None:
 
 def test_list__of_somebody_whose_role_does_not_invite__told_whom_to_ask(world: World) -> None:
     page = read(browser(world.omar).get(HERE))
-    assert "Your role does not invite here. Ask an administrator of your organization" in page.main
+    assert page.tree.all("main")[0].all("h2")[0].text == "Your role does not invite here"
+    assert "Ask an administrator of your organization" in page.main
+    assert "You have not invited" not in page.main
     assert "Invite the people you work with" not in page.main

@@ -10,6 +10,8 @@ from healthivr.testing.factories import InvitationFactory, MembershipFactory
 from healthivr.testing.pages import Page, browser, read
 from healthivr.testing.world import World
 from invitations.models import UserInvitation
+from invitations.tests import acts
+from organizations.models import OrganizationSettings
 from organizations.roles import Role
 from organizations.tenancy import platform
 
@@ -155,6 +157,22 @@ def test_overview__role_without_invitations__a_page_and_only_what_it_may_open(wo
         "Organization",
         "Your profile",
     ]
+
+
+def test_overview__may_not_invite__no_word_of_invitations_until_allowed_or_there_is_one_to_see(world: World) -> None:
+    def rail() -> list[str]:
+        page = read(browser(world.omar).get(HERE))
+        assert ("You are in Lee Family Practice" in page.main) is ("Invitations" not in page.text)
+        return [link.text for link in page.tree.all("nav", aria_label="Main")[0].all("a")]
+
+    assert rail() == ["Overview", "People", "Organization", "Your profile"]
+    acts.allow_staff_to_invite(world.practice)
+    assert "Invitations" in rail()
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.practice).update(staff_may_invite=False)
+    assert "Invitations" not in rail()
+    make(world, invited_by=world.omar, sent=True)
+    assert "Invitations" in rail()
 
 
 def test_overview__every_page_of_the_rail__opens(world: World) -> None:
