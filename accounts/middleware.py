@@ -16,6 +16,16 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 
+def page_behind(request: HttpRequest) -> str:
+    """Return the page of ours on which a form was sent, as a path, or nothing if the browser does not say. Where a form
+    sends is often no page that can be opened."""
+    page = request.META.get("HTTP_REFERER", "")
+    if not url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure()):
+        return ""
+    path: str = urlsplit(page)._replace(scheme="", netloc="").geturl()
+    return path
+
+
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
     """Leads who pressed a button after their session had ended back to the button's page, not to where it sends: a
     redirect is always a GET. A part of a page that asks for itself (htmx) is told 401, and the page says so."""
@@ -26,10 +36,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
         messages.warning(request, _("You are signed out, and nothing was sent. Sign in, then send it again."))
-        page = request.META.get("HTTP_REFERER", "")
-        if not url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure()):
-            return redirect_to_login(resolve_url("home"))
-        return redirect_to_login(urlsplit(page)._replace(scheme="", netloc="").geturl())
+        return redirect_to_login(page_behind(request) or resolve_url("home"))
 
 
 class PersonMiddleware:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from accounts.middleware import page_behind
 from healthivr.kernel.errors import (
     Busy,
     Conflict,
@@ -141,10 +142,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form that was open for too long, before its person signed in in another tab, or sent from elsewhere: say how to
-    go on. Who signed in elsewhere meanwhile has nothing left to do at sign-in."""
+    """A form that was open for too long, before its person signed in in another tab, or sent from elsewhere: say so, and
+    lead back to it. Who signed in elsewhere meanwhile has nothing left to do at sign-in."""
     is_signed_in = request.user.is_authenticated
     if is_signed_in and request.path_info == reverse("accounts:sign_in"):
         return redirect("home")
-    context = {"request_id": getattr(request, "request_id", ""), "is_signed_in": is_signed_in}
+    context = {
+        "request_id": getattr(request, "request_id", ""),
+        "is_signed_in": is_signed_in,
+        "form_page": page_behind(request),
+    }
     return render(request, "403_csrf.html", context, status=HTTPStatus.FORBIDDEN)

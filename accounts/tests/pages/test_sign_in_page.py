@@ -133,15 +133,26 @@ def test_sign_in__sent_after_signing_in_in_another_tab__home(world: World) -> No
     assert (response.status_code, response["Location"]) == (302, "/")
 
 
-def test_form__opened_before_signing_in_in_another_tab__told_so_and_led_on(world: World) -> None:
+def test_form__opened_before_signing_in_in_another_tab__told_so_and_led_back_to_it(world: World) -> None:
     client = browser()
     old = parse(client.get(HERE).content.decode()).all("input", name="csrfmiddlewaretoken")[0]["value"]
     assert submit(client, HERE, **LEE).status_code == 302
     for address in ("/i/accept/", "/profile/"):
-        page = read(client.post(address, {"csrfmiddlewaretoken": old}), 403)
+        form_page = {"referer": f"http://testserver{address}?x=1"}
+        page = read(client.post(address, {"csrfmiddlewaretoken": old}, headers=form_page), 403)
         assert page.heading == "We could not confirm this form"
-        assert "You are signed in already, perhaps in another tab." in page.main
-        assert page.links["Go to your start page"] == "/"
+        assert "The page was opened before you last signed in" in page.main
+        assert "nothing was saved" in page.main
+        ways = [link["href"] for link in page.tree.all("main")[0].all("a") if "btn" in link.classes]
+        assert ways == [f"{address}?x=1", "/"]
+
+
+@pytest.mark.parametrize("referer", ["", "https://evil.example/profile/", "javascript:alert(1)", "http://testserver"])
+def test_form__sent_from_no_page_of_ours__led_to_the_start_page_alone(world: World, referer: str) -> None:
+    client = browser(world.lee)
+    page = read(client.post("/profile/", {}, headers={"referer": referer}), 403)
+    ways = [link["href"] for link in page.tree.all("main")[0].all("a") if "btn" in link.classes]
+    assert ways == ["/"]
 
 
 @pytest.mark.parametrize("junk", ["\0", "x" * 100_000, "\u202e", "💩", "\r\nSet-Cookie: a=b"])
