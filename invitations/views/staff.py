@@ -200,22 +200,20 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
         form = NewInvitationForm(request.POST, roles=roles)
     else:
         form = NewInvitationForm(roles=roles, initial=_like(request))
+    existing = ""
     if form.is_valid():
         try:
             invitation = services.create_invitation(actor=actor, at=timezone.now(), **form.cleaned_data)
         except DomainError as error:
-            existing = error.extra.get("existing") if isinstance(error, DuplicateInvitation) else None
-            if existing:
-                form.add_error(None, _see_open_one(error, organization, existing))
-            else:
-                form.refuse(error)
+            form.refuse(error)
+            existing = _existing(error)
         else:
             messages.success(request, _created(invitation, organization))
             return redirect("invitations:detail", organization, invitation.pk)
     return render(
         request,
         "invitations/create.html",
-        {"form": form, "roles": roles},
+        {"form": form, "roles": roles, "existing": existing},
         status=422 if form.errors else 200,
     )
 

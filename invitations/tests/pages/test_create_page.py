@@ -165,12 +165,21 @@ def test_create__one_mistake__said_at_its_field_and_on_top_and_what_was_typed_st
         assert page.values[field] == value
 
 
+def test_create__mistakes_in_both_names__each_said_at_once_and_by_its_field(world: World) -> None:
+    page = refused(world, first_name="💩", last_name="💩")
+    assert page.summary == [
+        "First name: Enter a name with at least one letter or digit.",
+        "Last name: Enter a name with at least one letter or digit.",
+    ]
+
+
 def test_create__address_with_an_open_invitation__says_so_and_leads_there(world: World) -> None:
     page = refused(world, email="new.nurse@example.org")
-    assert page.main.count("already has an open invitation") == 1
-    assert page.summary == [
-        "This address already has an open invitation. Send that one again instead. See the open invitation"
-    ]
+    message = "This address already has an open invitation. Send that one again instead."
+    assert page.errors == {"email": [message]}
+    assert page.summary == [message]
+    (field,) = page.tree.all("input", name="email")
+    assert field["aria-invalid"] == "true"
     assert page.links["See the open invitation"] == f"{LIST}{world.invitation.pk}/"
 
 
