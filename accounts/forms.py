@@ -12,6 +12,8 @@ from healthivr.kernel.emails import normalise_email
 from healthivr.kernel.errors import DomainError
 from organizations.forms import ServiceForm
 
+from .services import NAME_LENGTH, clean_person_name
+
 #: What most people here choose from, in words that they use.
 COMMON_ZONES = (
     ("America/New_York", _("Eastern time (New York)")),
@@ -44,6 +46,18 @@ class AddressField(forms.CharField):
             raise forms.ValidationError(str(error.message), code=error.code) from None
 
 
+class NameField(forms.CharField):
+    """A part of a person's name, judged as the service judges it, so that its mistakes stand beside those of other
+    fields. They name the field: two names may have the same."""
+
+    def clean(self, value: Any) -> str:
+        typed = super().clean(value)
+        try:
+            return clean_person_name(typed, field="") if typed else ""
+        except DomainError as error:
+            raise forms.ValidationError(f"{self.label}: {error.message}", code=error.code) from None
+
+
 class NewPasswordField(forms.CharField):
     """A password, judged as the service judges it but for what it shares with its person's name, so that its mistakes
     stand beside those of other fields."""
@@ -68,11 +82,10 @@ def email_field(kind: type[forms.CharField] = AddressField, **kwargs: Any) -> fo
 
 def name_field(label: Any, missing: Any, *, autocomplete: str, **kwargs: Any) -> forms.CharField:
     """Return a field for a part of a person's name. `autocomplete` is `off` where it is not one's own."""
-    return forms.CharField(
+    return NameField(
         label=label,
-        max_length=100,
         error_messages={"required": missing},
-        widget=forms.TextInput(attrs={"autocomplete": autocomplete, "spellcheck": "false"}),
+        widget=forms.TextInput(attrs={"autocomplete": autocomplete, "maxlength": NAME_LENGTH, "spellcheck": "false"}),
         **kwargs,
     )
 

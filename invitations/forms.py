@@ -217,7 +217,10 @@ class AcceptForm(ServiceForm):
                 help_text=_("As people know it. You administer it, and can change the name later."),
                 required=not practices,
                 max_length=120,
-                error_messages={"required": _("Fill in “%(label)s”.") % {"label": label}},
+                error_messages={
+                    "required": _("Fill in “%(label)s”.") % {"label": label},
+                    "max_length": _("Enter the name of the organization, 2 to 120 characters."),
+                },
                 widget=forms.TextInput(attrs={"autocomplete": "organization"}),
             )
             name.is_conditional = bool(practices)  # type: ignore[attr-defined]  # neither optional nor always asked

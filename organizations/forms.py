@@ -42,7 +42,10 @@ class OrganizationForm(ServiceForm):
         label=_("Name"),
         help_text=_("Stands in every invitation, so that people recognize who invites them."),
         max_length=120,
-        error_messages={"required": _("Enter the name of the organization.")},
+        error_messages={
+            "required": _("Enter the name of the organization."),
+            "max_length": _("Enter the name of the organization, 2 to 120 characters."),
+        },
         widget=forms.TextInput(attrs={"autocomplete": "organization"}),
     )
     staff_may_invite = forms.BooleanField(

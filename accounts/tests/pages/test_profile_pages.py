@@ -45,7 +45,7 @@ def test_profile__another_language__the_pages_speak_it(world: World) -> None:
     [
         ("first_name", "", "Enter a first name."),
         ("last_name", "  ", "Enter a last name."),
-        ("first_name", "x" * 101, "at most 100 characters"),
+        ("first_name", "x" * 101, "First name: Enter a name of 1 to 100 characters."),
         ("time_zone", "Mars/Olympus", "is not one of the available choices"),
         ("time_zone", "../../etc/passwd", "is not one of the available choices"),
         ("language", "xx", "is not one of the available choices"),

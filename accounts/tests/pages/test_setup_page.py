@@ -71,7 +71,7 @@ def test_setup__address_and_password_wrong__both_said_at_once(here: str) -> None
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("first_name", "x" * 101, "at most 100 characters"),
+        ("first_name", "x" * 101, "First name: Enter a name of 1 to 100 characters."),
         ("last_name", " ", "Enter a last name."),
         ("email", "ana", "Enter an e-mail address such as name@example.org."),
         ("email", "аna@example.org", "letters that look like others"),

@@ -139,7 +139,7 @@ def test_create__nothing_filled_in__every_missing_thing_at_once(world: World) ->
         ("email", "nоra@example.org", "letters that look like others"),
         ("email", "nora@exаmple.org", "letters that look like others"),
         ("email", "no\u200bra@example.org", "invisible characters"),
-        ("first_name", "x" * 101, "at most 100 characters"),
+        ("first_name", "x" * 101, "First name: Enter a name of 1 to 100 characters."),
         ("last_name", "www.example.org", "A name cannot contain a web address."),
         ("first_name", "Nora\u202equist", "This name contains invisible characters."),
         ("message", "x" * 1001, "Keep the note under 1,000 characters."),

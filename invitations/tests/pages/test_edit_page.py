@@ -76,7 +76,7 @@ def test_edit__sent_unchanged__nothing_written(world: World) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("first_name", "x" * 101, "at most 100 characters"),
+        ("first_name", "x" * 101, "First name: Enter a name of 1 to 100 characters."),
         ("last_name", "https://example.org", "A name cannot contain a web address."),
         ("message", "x" * 1001, "Keep the note under 1,000 characters."),
         ("expires_in_hours", "1000", "1000 is not one of the available choices"),
