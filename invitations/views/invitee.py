@@ -103,7 +103,10 @@ def open_invitation(request: HttpRequest, *, token: str) -> UserInvitation:
 
 
 def outcome(request: HttpRequest, error: DomainError, *, token: str) -> HttpResponse:
-    """Show why a link opens nothing, and the way on."""
+    """Show why a link opens nothing, and the way on. Where none is presented, most likely because somebody went back to
+    a form that they have sent, there is nothing to say of any invitation."""
+    if not token:
+        return render(request, "invitations/link/nothing_open.html", status=404)
     for kind, code, page, status in OUTCOMES:
         if isinstance(error, kind) and code in ("", error.code):
             return render(request, f"invitations/link/{page}.html", {"token": token, "error": error}, status=status)

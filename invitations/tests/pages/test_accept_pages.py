@@ -106,7 +106,20 @@ def test_link__opened_in_another_browser_than_the_form__both_work(world: World) 
 
 
 def test_accept_form__without_a_link__404_page_that_says_so(world: World) -> None:
-    assert read(browser().get(ACCEPT), 404).heading == "We do not know this link"
+    page = read(browser().get(ACCEPT), 404)
+    assert page.heading == "No invitation is open here any more"
+    assert page.links["Sign in"] == "/sign-in/"
+
+
+def test_accept_form__gone_back_to_after_accepting__said_that_it_is_done_and_led_on(world: World) -> None:
+    client = browser()
+    go_on(client, world.invitation)
+    assert submit(client, ACCEPT, to=ACCEPT, **NORA).status_code == 302
+    page = read(client.get(ACCEPT), 404)
+    assert page.heading == "No invitation is open here any more"
+    assert "If you have just accepted or declined, that is done." in page.main
+    assert page.links["Go to your start page"] == "/"
+    assert "Lee Family" not in page.text
 
 
 def test_accept__names_from_the_invitation__filled_in(world: World) -> None:
@@ -564,7 +577,7 @@ def test_start__junk_as_a_token__404_page_and_a_cookie_that_a_server_can_send(wo
         assert written.encode("latin-1")
         assert "\n" not in written
         assert SimpleCookie(written)
-    assert read(client.get(ACCEPT), 404).heading == "We do not know this link"
+    assert read(client.get(ACCEPT), 404).heading in ("We do not know this link", "No invitation is open here any more")
     assert client.post(ACCEPT, {"token": junk, **NORA}).status_code == 404
 
 

@@ -31,7 +31,7 @@ def test_decline__with_a_reason__done_inviter_told_and_the_link_is_dead(world: W
     assert acts.deliveries(row, purpose="declined") == ["queued"]
     assert acts.seats_used(world.practice) == 3
     assert read(client.get(link(token)), 410).heading == "This invitation was declined"
-    assert read(client.get(DECLINE), 404).heading == "We do not know this link"
+    assert read(client.get(DECLINE), 404).heading == "No invitation is open here any more"
 
 
 @pytest.mark.parametrize("reason", ["", "because", "\0", "x" * 5000])
@@ -62,7 +62,7 @@ def test_decline__thought_better_of__back_to_the_accept_page(world: World) -> No
 
 
 def test_decline__without_a_link__404_page(world: World) -> None:
-    assert read(browser().get(DECLINE), 404).heading == "We do not know this link"
+    assert read(browser().get(DECLINE), 404).heading == "No invitation is open here any more"
     assert read(Client().post(DECLINE, {"token": "A" * 43, "reason": "other"}), 404)
 
 
