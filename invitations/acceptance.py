@@ -20,7 +20,7 @@ from organizations.actor import Actor
 from organizations.models import Membership, MembershipStatus, Organization
 from organizations.roles import HOME, OrganizationKind, Role, founds_organization
 from organizations.seats import release_seat
-from organizations.selectors import practices_administered_by
+from organizations.selectors import practices_administered_by, roles_in
 from organizations.services import add_membership, clean_name, found_organization
 from organizations.tenancy import platform
 
@@ -128,6 +128,16 @@ def open_invitation(*, token: str, at: datetime) -> UserInvitation:
 def founds(invitation: UserInvitation) -> bool:
     """Say whether accepting founds an organization, so that the page asks for its name."""
     return founds_organization(Role(invitation.invitation_type), OrganizationKind(invitation.organization.kind))
+
+
+def roles_already_held(invitation: UserInvitation, visitor: Visitor) -> list[Role]:
+    """Return what the invited person is in the organization beside which they get a further role. Nothing is said of
+    anybody who is not signed in as that person; and who has this very role gets none."""
+    account_id = invitation.account_id  # type: ignore[attr-defined]
+    if visitor.user is None or visitor.user.pk != account_id or founds(invitation):
+        return []
+    held = roles_in(visitor.user, invitation.organization_id)
+    return held if invitation.invitation_type not in held else []
 
 
 def practices_to_choose(invitation: UserInvitation, visitor: Visitor) -> list[Organization]:

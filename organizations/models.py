@@ -167,5 +167,10 @@ class Membership(TenantModel):
             models.Index(fields=["user"], condition=Q(status="active"), name="membership_of_user"),
         ]
 
+    @property
+    def other_role_labels(self) -> str:
+        """What else the person is in the organization, where a list has asked for it (`other_roles`)."""
+        return ", ".join(str(Role(role).label) for role in getattr(self, "other_roles", ()))
+
     def __str__(self) -> str:
         return f"membership {self.pk}"

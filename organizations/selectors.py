@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.validators import slug_re
 from django.db.models import BooleanField, Count, Func, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Concat
@@ -100,6 +101,15 @@ class Belonging:
     role_label: str
 
 
+def roles_in(user: "User", organization_id: UUID) -> list[Role]:
+    """Return what somebody is in an organization now, in the order of the role table."""
+    with platform("what somebody is there"):
+        held = set(
+            Membership.objects.active().filter(organization=organization_id, user=user).values_list("role", flat=True)
+        )
+    return [role for role in Role if role in held]
+
+
 def is_in_organization(user: "User", organization_id: UUID) -> bool:
     """Say whether somebody is a member of an organization now, or a platform administrator, who acts in all of them."""
     with platform("is this person still there", is_logged=False):
@@ -159,11 +169,16 @@ class PeopleFilters:
 
 def people_page(*, actor: Actor, filters: PeopleFilters, cursor: str = "", size: int = ROWS) -> Page[Membership]:
     """Return one page of the organization's people, by name, with one query and no count. Needs the right to see people.
+    Somebody with several roles stands there once for each, and each row knows the others.
 
     A cursor holds the id of a membership and no name, which must not stand in an address; where it stands among the
     names is read in the same query. Raises Malformed (`cursor`) for one that is not ours.
     """
     memberships = people(actor=actor, has_ended=filters.has_ended)
+    if not filters.has_ended:
+        of_the_same = Membership.objects.active().filter(organization=OuterRef("organization"), user=OuterRef("user"))
+        others = of_the_same.exclude(pk=OuterRef("pk")).order_by("role").values("role")
+        memberships = memberships.annotate(other_roles=ArraySubquery(others))
     if filters.role:
         memberships = memberships.filter(role=filters.role)
     if text := " ".join(filters.text.split()):
@@ -234,6 +249,16 @@ def invitable_types(*, actor: Actor) -> list[Role]:
     ]
 
 
+def has_invitations_to_see(*, actor: Actor) -> bool:
+    """Say whether the pages of invitations can ever show the actor one: all of the organization's, those they may send,
+    or those they once sent. Asked of the person, for invitations stand above this app."""
+    if not actor.has(Capability.VIEW_INVITATIONS) or actor.user is None:
+        return False
+    if actor.has(Capability.VIEW_ALL_INVITATIONS) or invitable_types(actor=actor):
+        return True
+    return actor.user.sent_invitations.filter(organization=actor.organization_id).exists()
+
+
 @dataclass(frozen=True)
 class Below:
     """An organization below one's own: its directory entry and a count, never its people."""
@@ -249,16 +274,6 @@ def organizations_below(*, actor: Actor, text: str = "", limit: int = ROWS) -> t
     actor.require(Capability.VIEW_DOWNLINE)
     below = OrganizationClosure.objects.filter(
         ancestor=actor.organization, depth__gt=0, descendant__name__icontains=" ".join(text.split())
-def has_invitations_to_see(*, actor: Actor) -> bool:
-    """Say whether the pages of invitations can ever show the actor one: all of the organization's, those they may send,
-    or those they once sent. Asked of the person, for invitations stand above this app."""
-    if not actor.has(Capability.VIEW_INVITATIONS) or actor.user is None:
-        return False
-    if actor.has(Capability.VIEW_ALL_INVITATIONS) or invitable_types(actor=actor):
-        return True
-    return actor.user.sent_invitations.filter(organization=actor.organization_id).exists()
-
-
     )
     with platform("organizations below one's own"):
         entries = list(

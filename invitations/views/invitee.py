@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
@@ -18,6 +19,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -119,8 +121,8 @@ def wrong_account(request: HttpRequest, invitation: UserInvitation, *, token: st
     return render(request, "invitations/link/wrong_account.html", context, status=403)
 
 
-def invitation_facts(invitation: UserInvitation) -> dict[str, Any]:
-    """Return what an invited person is told: who, where, as what, until when."""
+def invitation_facts(invitation: UserInvitation, visitor: acceptance.Visitor) -> dict[str, Any]:
+    """Return what an invited person is told: who, where, as what, until when; of a further role, beside which one."""
     role = Role(invitation.invitation_type)
     return {
         "invitation": invitation,
@@ -129,6 +131,7 @@ def invitation_facts(invitation: UserInvitation) -> dict[str, Any]:
         "role": role,
         "role_sentence": ROLE_SENTENCES[role],
         "founds": acceptance.founds(invitation),
+        "held": ", ".join(str(held.label) for held in acceptance.roles_already_held(invitation, visitor)),
         "expires": when(invitation.expires_at),  # in the same words as the mail
     }
 
@@ -154,7 +157,7 @@ def landing(request: HttpRequest, token: str) -> HttpResponse:
         needs_sign_in = True
     except DomainError as error:
         return outcome(request, error, token=token)
-    context = {"token": token, "needs_sign_in": needs_sign_in, **invitation_facts(invitation)}
+    context = {"token": token, "needs_sign_in": needs_sign_in, **invitation_facts(invitation, visitor)}
     return render(request, "invitations/link/landing.html", context)
 
 
@@ -241,6 +244,7 @@ def _accept(
 ) -> HttpResponse:
     given = dict(form.cleaned_data)
     practice_id = given.pop("practice_id", None)
+    is_further_role = bool(acceptance.roles_already_held(invitation, visitor))
     try:
         accepted = acceptance.accept_invitation(
             token=token,
@@ -259,12 +263,16 @@ def _accept(
     if accepted.is_new_user:
         accounts.record_session_start(user=accepted.user, **origin(request))
         login(request, accepted.user, backend=BACKEND)
+    if is_further_role:
+        text = _("You have a further role now: {role}.")
+        messages.success(request, format_html(str(text), role=accepted.membership_role.label))
     response = redirect("invitations:welcome", accepted.organization.slug)
     return _forget(response)
 
 
 def _accept_page(request: HttpRequest, invitation: UserInvitation, form: AcceptForm, *, token: str) -> HttpResponse:
-    context = {"form": form, "token": token, "is_new_person": "password" in form.fields, **invitation_facts(invitation)}
+    facts = invitation_facts(invitation, visitor_of(request))
+    context = {"form": form, "token": token, "is_new_person": "password" in form.fields, **facts}
     return render(request, "invitations/link/accept.html", context, status=422 if form.errors else 200)
 
 
@@ -312,7 +320,7 @@ def decline(request: HttpRequest) -> HttpResponse:
             return _decline(request, form, token=token)
     except DomainError as error:
         return outcome(request, error, token=token)
-    context = {"form": form, "token": token, **invitation_facts(invitation)}
+    context = {"form": form, "token": token, **invitation_facts(invitation, visitor_of(request))}
     return render(request, "invitations/link/decline.html", context, status=422 if form.errors else 200)
 
 

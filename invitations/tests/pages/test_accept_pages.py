@@ -179,6 +179,50 @@ def test_accept__role_organization_or_address_in_the_form__ignored(world: World)
     )
 
 
+# --- a further role --------------------------------------------------------------------------------------------------
+def test_accept__member_invited_for_a_further_role__said_before_and_after(world: World) -> None:
+    invitation = acts.invite(world.actor(world.lee), "medical_staff", email="omar@example.org")
+    client = browser(world.omar)
+    landing = read(client.get(link(invitation)))
+    assert landing.heading == "You get a further role: Medical staff"
+    assert "What you are in Lee Family Practice already Office administrator" in landing.main
+    assert landing.buttons[0] == "Accept"
+    go_on(client, invitation)
+    assert read(client.get(ACCEPT)).heading == "You get a further role: Medical staff"
+    response = submit(client, link(invitation), to=ACCEPT)
+    assert response["Location"] == "/o/lee-family-practice/welcome/"
+    welcome = read(client.get(response["Location"]))
+    assert welcome.notices == ["You have a further role now: Medical staff."]
+    assert welcome.heading == "Your roles in Lee Family Practice"
+    assert [fact.text for fact in welcome.tree.all("dt")] == ["Your roles", "You sign in as"]
+    people = read(browser(world.lee).get("/o/lee-family-practice/people/"))
+    roles = [row.all("td")[1].text for body in people.tree.all("tbody") for row in body.all("tr")]
+    assert sorted(roles) == [
+        "Doctor",
+        "Medical staff",
+        "Medical staff also Office administrator",
+        "Office administrator also Medical staff",
+    ]
+
+
+def test_link__of_a_member__whoever_is_not_signed_in_as_them_learns_no_role(world: World) -> None:
+    invitation = acts.invite(world.actor(world.lee), "medical_staff", email="omar@example.org")
+    for person, status in ((None, 200), (world.mia, 403), (world.stone, 403)):
+        client = browser(person)
+        for address in (link(invitation), "/i/decline/"):
+            client.cookies["invitation"] = acts.token_of(invitation)
+            page = read(client.get(address), status if address != "/i/decline/" else 200)
+            assert "further role" not in page.text
+            assert "Office administrator" not in page.main
+
+
+def test_link__of_a_member_for_the_role_that_they_have__no_further_role(world: World) -> None:
+    invitation = acts.invite(world.actor(world.lee), "medical_staff", email="omar@example.org")
+    with platform("test"):
+        MembershipFactory(organization=world.practice, user=world.omar, role=Role.MEDICAL_STAFF)
+    assert "further role" not in read(browser(world.omar).get(link(invitation))).text
+
+
 # --- founding --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("kind", "invitation_type", "label"),
