@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.urls import reverse
 from django.utils import formats, translation
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.mail import MailText, write_mail
@@ -91,15 +90,10 @@ def _page(invitation: UserInvitation) -> str:
 
 
 def when(moment: datetime) -> str:
-    """Return a moment with its time zone, for somebody whose own zone we do not know."""
+    """Return a moment as pages write it, with its time zone, for somebody whose own zone we do not know."""
     return _in_words(moment.replace(second=0, microsecond=0), translation.get_language())
 
 
 @lru_cache(maxsize=1024)
 def _in_words(minute: datetime, language: str | None) -> str:
-    local = minute.astimezone(ZONE)
-    return _("%(date)s at %(time)s %(zone)s") % {
-        "date": formats.date_format(local, "DATE_FORMAT"),
-        "time": formats.date_format(local, "TIME_FORMAT"),
-        "zone": local.tzname(),
-    }
+    return formats.date_format(minute.astimezone(ZONE), "DATETIME_FORMAT")

@@ -140,7 +140,7 @@ def test_mail__of_a_spanish_invitation__is_spanish_in_subject_text_and_html(worl
         assert "Administrador de oficina" in text
         assert "El enlace funciona hasta:" in text
         assert "The link" not in text
-        assert re.search(r"\d+ de [a-z]+ de \d{4}, \d+:\d\d [ap]\.m\. E[SD]T", text)
+        assert re.search(r"\d+ [a-z]{3} \d{4}, \d+:\d\d [ap]\.m\. E[SD]T", text)
     assert '<html lang="es"' in acts.html_text(mail)
 
 
