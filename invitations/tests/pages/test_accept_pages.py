@@ -327,6 +327,7 @@ def test_link__account_switched_off__a_page_that_says_whom_to_ask_and_the_link_i
         assert "Ask the organization that invited you, or support" in page.main
         assert page.buttons == []
         assert "Sign in" not in page.links
+        assert page.links["Open the link again"] == link(invitation)
         for private in ("Lee", "Jun", "nora", "example.org", "Medical", nora.last_name):
             assert private not in page.main
     User.objects.filter(pk=nora.pk).update(is_active=True)
