@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from healthivr.kernel.errors import DomainError
 
 from .paging import PAGE_SIZES
-from .roles import OrganizationKind, Role
+from .roles import OrganizationKind, Role, can_work_in
 from .selectors import PeopleFilters
 
 
@@ -69,11 +69,18 @@ class PeopleFilterForm(forms.Form):
         max_length=254,
         widget=forms.TextInput(attrs={"type": "search", "spellcheck": "false", "autocomplete": "off"}),
     )
-    role = forms.ChoiceField(label=_("Role"), required=False, choices=[("", _("Any role")), *Role.choices])
+    role = forms.ChoiceField(label=_("Role"), required=False)
     status = forms.ChoiceField(
         label=_("Status"), required=False, choices=[("", _("Members now")), ("ended", _("Former members"))]
     )
     size = forms.ChoiceField(required=False, choices=[(str(n), n) for n in PAGE_SIZES], widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, kind: OrganizationKind, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["role"].choices = [  # type: ignore[attr-defined]
+            ("", _("Any role")),
+            *((role.value, role.label) for role in Role if can_work_in(role, kind)),
+        ]
 
     def filters(self) -> PeopleFilters:
         """Return the filters; what is not valid filters nothing, and the form says so."""

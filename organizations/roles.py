@@ -99,6 +99,15 @@ HOME: dict[Role, OrganizationKind] = {
     Role.IVR_COMPANY: OrganizationKind.IVR_COMPANY,
     Role.SHIPPING_LOGISTICS: OrganizationKind.LOGISTICS,
 }
+#: The same for the roles that no invitation gives. Without an entry: everywhere.
+HOMES_OF_OTHERS: dict[Role, frozenset[OrganizationKind]] = {
+    Role.PHARMACIST: frozenset({OrganizationKind.PHARMACY, OrganizationKind.PRACTICE}),
+    Role.LAB_TECH: frozenset({OrganizationKind.LAB, OrganizationKind.PRACTICE}),
+    Role.MARKETER: frozenset({OrganizationKind.PLATFORM}),
+    Role.SUPPORT: frozenset({OrganizationKind.PLATFORM}),
+    Role.PATIENT: frozenset({OrganizationKind.PRACTICE}),
+    Role.PROXY: frozenset({OrganizationKind.PRACTICE}),
+}
 #: Below which kinds an organization of a kind may be founded: the sales chain, and the platform for all of them.
 FOUNDED_BELOW: dict[OrganizationKind, frozenset[OrganizationKind]] = {
     OrganizationKind.CHP: frozenset({OrganizationKind.PLATFORM}),
@@ -187,6 +196,13 @@ def may_invite(
     if role == Role.OFFICE_ADMIN and not staff_may_invite:
         return False
     return invitation_type in INVITABLE_BY.get(role, frozenset())
+
+
+def can_work_in(role: Role, kind: OrganizationKind) -> bool:
+    """Say whether somebody of this role can be a member of an organization of that kind."""
+    if role in HOME:
+        return HOME[role] == kind
+    return role not in HOMES_OF_OTHERS or kind in HOMES_OF_OTHERS[role]
 
 
 def founds_organization(invitation_type: Role, sender: OrganizationKind) -> bool:

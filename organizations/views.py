@@ -18,7 +18,7 @@ from .actor import Actor
 from .forms import BelowFilterForm, EndMembershipForm, OrganizationForm, PeopleFilterForm
 from .models import Membership
 from .paging import ROWS, active_filters, address, neighbours
-from .roles import Capability
+from .roles import Capability, OrganizationKind
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -48,7 +48,7 @@ def home(request: PersonalRequest) -> HttpResponse:
 @require_safe
 def people(request: TenantRequest, organization: str) -> HttpResponse:
     """Who belongs to the organization, by name, as the address filters them."""
-    form = PeopleFilterForm(request.GET)
+    form = PeopleFilterForm(request.GET, kind=OrganizationKind(request.actor.organization.kind))
     form.is_valid()
     size = int(form.cleaned_data.get("size") or ROWS)
     filters, cursor = form.filters(), request.GET.get("cursor", "")
