@@ -1,7 +1,10 @@
 """What the pages of accounts ask for. Forms parse; services decide."""
 
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import TZPATH, available_timezones
 
 from django import forms
 from django.conf import settings
@@ -28,11 +31,27 @@ COMMON_ZONES = (
 )
 
 
-def zone_choices() -> list[tuple[Any, list[tuple[str, Any]]]]:
-    """Return the time zones in two groups: those of the United States first."""
-    common = [name for name, _label in COMMON_ZONES]
-    others = [(name, name.replace("_", " ")) for name in sorted(available_timezones() - set(common)) if "/" in name]
-    return [(_("United States"), list(COMMON_ZONES)), (_("All others"), [*others, ("UTC", "UTC")])]
+@lru_cache(maxsize=1)
+def _zones_in_use() -> frozenset[str]:
+    """Return the names that places have today, without the aliases of earlier times (Africa/Asmera): those of the table
+    that comes with the time zones. Where a system leaves the table out, all that it has."""
+    every = available_timezones()
+    for folder in TZPATH:
+        with suppress(OSError):
+            lines = Path(folder, "zone.tab").read_text(encoding="utf-8").splitlines()
+            return frozenset(line.split("\t")[2] for line in lines if line and not line.startswith("#")) & every
+    return frozenset(name for name in every if "/" in name)
+
+
+def zone_choices(present: str = "UTC") -> list[tuple[Any, list[tuple[str, Any]]]]:
+    """Return the time zones in two groups: those of the United States first. `present` is among them, alias or not:
+    somebody has chosen it."""
+    common = {name for name, _label in COMMON_ZONES}
+    others = sorted((_zones_in_use() | {present} & available_timezones()) - common - {"UTC"})
+    return [
+        (_("United States"), list(COMMON_ZONES)),
+        (_("All others"), [*((name, name.replace("_", " ").replace("/", ", ")) for name in others), ("UTC", "UTC")]),
+    ]
 
 
 class AddressField(forms.CharField):
@@ -154,14 +173,16 @@ class ProfileForm(ServiceForm):
 
     first_name = first_name_field()
     last_name = last_name_field()
-    time_zone = forms.ChoiceField(
-        label=_("Time zone"), choices=zone_choices, help_text=_("All times are shown in it, with its name.")
-    )
+    time_zone = forms.ChoiceField(label=_("Time zone"), help_text=_("All times are shown in it, with its name."))
     language = forms.ChoiceField(
         label=_("Language"),
         choices=settings.LANGUAGES,
         help_text=_("Of the pages that you see and the mails that you get."),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["time_zone"].choices = zone_choices(self.initial["time_zone"])  # type: ignore[attr-defined]
 
 
 class ChangePasswordForm(ServiceForm):

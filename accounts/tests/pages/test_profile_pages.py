@@ -32,6 +32,21 @@ def test_profile__changed__saved_said_so_and_shown_everywhere(world: World) -> N
     assert User.objects.get(pk=world.lee.pk).time_zone == "America/Los_Angeles"
 
 
+def test_profile__time_zones__names_of_today_and_whatever_is_chosen_already(world: World) -> None:
+    client = browser(world.lee)
+    page = read(client.get(PROFILE))
+    offered = page.options("time_zone")
+    assert {"America/New_York", "America/Argentina/Buenos_Aires", "Europe/Stockholm", "UTC"} <= set(offered)
+    assert not {"Africa/Asmera", "US/Eastern", "Etc/GMT+5", "Asia/Calcutta"} & set(offered)
+    assert len(offered) == len(set(offered))
+    assert "America, Argentina, Buenos Aires" in page.main
+    User.objects.filter(pk=world.lee.pk).update(time_zone="Asia/Calcutta")
+    page = read(client.get(PROFILE))
+    assert page.values["time_zone"] == "Asia/Calcutta"
+    assert submit(client, PROFILE, first_name="June").status_code == 302
+    assert User.objects.get(pk=world.lee.pk).time_zone == "Asia/Calcutta"
+
+
 def test_profile__another_language__the_pages_speak_it(world: World) -> None:
     client = browser(world.lee)
     submit(client, PROFILE, language="es")
