@@ -1,5 +1,6 @@
 """Pages of accounts: set-up, sign-in, password reset, profile. Each parses, calls one service, and renders."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -206,17 +207,27 @@ def change_password(request: PersonalRequest) -> HttpResponse:
 
 
 # --- mails as pages --------------------------------------------------------------------------------------------------
+#: Where a link of a mail leads; values are escaped there, quotes too.
+_LINK = re.compile(r'(<a\b[^<>]*?)\shref="[^"]*"')
+
+
 def mail_frame(html: str, *, links: bool = False) -> HttpResponse:
     """Return a mail's HTML for a sandboxed frame of ours.
 
     Mails carry style attributes, which our policy refuses and a frame made from text would inherit. So this answer has
-    a policy of its own, stricter in all else: no script, no network, no form, an origin of nobody. With `links` a click
-    on a link leads the whole page there; without, nowhere.
+    a policy of its own, stricter in all else: no script, no network, no form. With `links` a click on a link leads the
+    whole page there, and the frame's origin is nobody's. Without, links are no links: nothing to stop at or to click; and
+    the page around may read how high the mail is, which with no script inside is all that the same origin gives.
     """
-    target, sandbox = ("_top", "sandbox allow-top-navigation-by-user-activation") if links else ("_blank", "sandbox")
-    response = HttpResponse(html.replace("<head>", f'<head><base target="{target}">', 1))
+    if links:
+        sandbox = "allow-top-navigation-by-user-activation"
+        html = html.replace("<head>", '<head><base target="_top">', 1)
+    else:
+        sandbox = "allow-same-origin"
+        html = _LINK.sub(r"\1", html).replace("<head>", "<head><style>a { text-decoration: underline; }</style>", 1)
+    response = HttpResponse(html)
     response["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; {sandbox}"
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox {sandbox}"
     )
     response["X-Frame-Options"] = "SAMEORIGIN"
     return response

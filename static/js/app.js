@@ -101,20 +101,9 @@
         }
         menu.open = false;
       }
-      for (const moment of all(".moment:hover, .moment:focus")) {
-        moment.dataset.dismissed = "yes";
-      }
     },
     true,
   );
-  for (const name of ["pointerout", "focusout"]) {
-    document.addEventListener(name, (event) => {
-      const moment = event.target.closest && event.target.closest(".moment[data-dismissed]");
-      if (moment && !moment.contains(event.relatedTarget)) {
-        delete moment.dataset.dismissed;
-      }
-    });
-  }
 
   /* Passwords: show what is typed, and say while typing what is still missing. */
   const ROWS = ["1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "abcdefghijklmnopqrstuvwxyz", "1q2w3e4r5t6y7u8i9o0p",
@@ -226,10 +215,25 @@
   }
 
   /* A preview is a form sent into a frame. htmx brings a fresh frame each time, so that Back does not walk through old
-     previews; then the same form is sent into it. */
+     previews; then the same form is sent into it. The frame is as high as its mail; until that is there, as the one
+     before it was, so that nothing moves. */
+  let fitted = "";
+
+  function fitFrame(frame) {
+    const mail = frame.contentDocument && frame.contentDocument.body;
+    if (mail && mail.childElementCount) {
+      new ResizeObserver(() => {
+        fitted = `${Math.ceil(mail.getBoundingClientRect().height)}px`;
+        frame.style.height = fitted;
+      }).observe(mail);
+    }
+  }
+
   function fillFrame(frame) {
     const button = document.querySelector(frame.dataset.filledBy);
     if (button) {
+      frame.style.height = fitted;
+      frame.addEventListener("load", () => fitFrame(frame));
       button.form.requestSubmit(button);
     }
   }

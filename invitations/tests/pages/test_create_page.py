@@ -66,7 +66,7 @@ def test_create__platform_administrator_inside_a_practice__what_fits_there(world
 def test_create__roles_with_a_short_life_among_others__both_times_are_said(world: World) -> None:
     page = read(browser(world.ana).get("/o/platform/invitations/new/"))
     assert "admin" in page.options("invitation_type")
-    assert "The usual time (7 days; 48 hours for administrators)" in page.main
+    assert "Usual: 7 days, for administrators 48 hours." in page.main
 
 
 def test_create__role_that_invites_nobody_here__says_so_instead_of_a_form(world: World) -> None:
@@ -278,6 +278,7 @@ def test_preview__asked_by_htmx__head_and_text_of_the_mail_and_nothing_written(w
     for words in ("nora@example.org", "Lee Family Practice", "Jun Lee", "Hello", "Nora"):
         assert words in part.text
     assert "made-when-it-is-sent" in part.text
+    assert "Links and buttons do not work in the preview" in part.text
     assert not part.all("html")
 
 
@@ -288,7 +289,10 @@ def test_preview__sent_into_the_frame__the_html_of_the_mail_under_a_policy_of_it
     assert response.status_code == 200
     assert "default-src 'none'" in response["Content-Security-Policy"]
     assert "sandbox" in response["Content-Security-Policy"]
+    assert "allow-scripts" not in response["Content-Security-Policy"]
     assert f"{settings.BASE_URL}/i/made-when-it-is-sent/" in response.content.decode()
+    assert "See the invitation" in response.content.decode()
+    assert "href" not in response.content.decode(), "nothing to stop at that leads nowhere"
     assert client.get(f"{settings.BASE_URL}/i/made-when-it-is-sent/").status_code == 404
 
 
