@@ -51,10 +51,11 @@ def status(state: Choices) -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/moment.html")
-def moment(at: datetime, *, end: bool = False) -> dict[str, Any]:
-    """Show a time as people say it ("3 hours ago"), with the exact time and zone on hover and focus. `end` lets the
-    exact time grow to the left, for the last column."""
-    return {"iso": at.isoformat(timespec="seconds"), "words": relative(at), "exact": exact(at), "end": end}
+def moment(at: datetime) -> dict[str, Any]:
+    """Show a time of a list as people say it ("3 hours ago"); the exact time and zone are there on hover and for screen
+    readers. Nothing to stop at with the Tab key, which would be a hundred stops in a list: the page of what the row is
+    about prints them."""
+    return {"iso": at.isoformat(timespec="seconds"), "words": relative(at), "exact": exact(at)}
 
 
 @register.filter
@@ -102,6 +103,12 @@ def span(length: timedelta) -> str:
 @register.filter
 def relative(at: datetime) -> str:
     """Return how far away a time is, in its largest whole unit; beyond a month, the day itself."""
+    return away(at) or formats.date_format(timezone.localtime(at), "SHORT_DATE_FORMAT")
+
+
+@register.filter
+def away(at: datetime) -> str:
+    """Return how far away a time is, in its largest whole unit, or nothing beyond a month."""
     now = timezone.now()
     ahead = at > now
     # What lies ahead is rounded, so that a week from a second ago is "in 7 days"; what is past counts whole units.
@@ -116,7 +123,7 @@ def relative(at: datetime) -> str:
     days = round(hours / 24) if ahead else hours // 24
     if days <= 31:
         return _ahead_or_ago(ngettext("%(n)d day", "%(n)d days", days) % {"n": days}, ahead=ahead)
-    return formats.date_format(timezone.localtime(at), "SHORT_DATE_FORMAT")
+    return ""
 
 
 def _ahead_or_ago(span: str, *, ahead: bool) -> str:

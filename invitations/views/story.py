@@ -1,9 +1,12 @@
 """The timeline in words: what each entry of an invitation's story looks like, and what to do next."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
+from django.utils import formats, timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -60,12 +63,20 @@ REASONS: tuple[tuple[str, Words], ...] = (
     (r"^5\d\d", gettext_lazy("The mail server refused the mail.")),
 )
 FIELDS: dict[str, Words] = {
-    "invitation_type": gettext_lazy("role"),
-    "expires_at": gettext_lazy("how long the link works"),
-    "first_name": gettext_lazy("first name"),
-    "last_name": gettext_lazy("last name"),
-    "message": gettext_lazy("note"),
-    "language": gettext_lazy("language"),
+    "invitation_type": gettext_lazy("Role"),
+    "expires_at": gettext_lazy("The link works until"),
+    "first_name": gettext_lazy("First name"),
+    "last_name": gettext_lazy("Last name"),
+    "message": gettext_lazy("Note"),
+    "language": gettext_lazy("Language"),
+}
+#: The words of a recorded value, of the fields that may be shown.
+VALUES: dict[str, Callable[[str], Words]] = {
+    "invitation_type": lambda value: Role(value).label,
+    "expires_at": lambda value: formats.date_format(
+        timezone.localtime(datetime.fromisoformat(value)), "DATETIME_FORMAT"
+    ),
+    "language": lambda value: dict(settings.LANGUAGES).get(value, value),
 }
 
 
@@ -78,7 +89,7 @@ class Line:
     title: str
     at: datetime | None = None
     by: str = ""
-    detail: str = ""
+    detail: str = ""  # may have several lines
     technical: str = ""
     next: str = ""
 
@@ -119,9 +130,7 @@ def _event(invitation: UserInvitation, item: TimelineItem) -> Line:
         by = invitation.invited_by.get_full_name() if invitation.invited_by else ""
         detail = _("Role: %(role)s") % {"role": role}
         return Line(icon, tone, str(words), item.at, by, detail)
-    return Line(
-        icon, tone, str(words), item.at, _who(item), _detail(item.kind, item.history.reason if item.history else "")
-    )
+    return Line(icon, tone, str(words), item.at, _who(item), _detail(item))
 
 
 def _who(item: TimelineItem) -> str:
@@ -130,12 +139,22 @@ def _who(item: TimelineItem) -> str:
     return _("the invited person") if item.kind == Event.DECLINE else ""
 
 
-def _detail(kind: str, reason: str) -> str:
-    if kind == Event.DECLINE:
+def _detail(item: TimelineItem) -> str:
+    reason = item.history.reason if item.history else ""
+    if item.kind == Event.DECLINE:
         return str(DECLINE_REASONS.get(reason, reason))
-    if kind == Event.UPDATE:
-        return ", ".join(str(FIELDS.get(name, name)) for name in reason.split(", "))
+    if item.kind == Event.UPDATE:
+        return "\n".join(_change(name, values) for name, values in item.changes.items())
     return _(reason) if reason == ADDRESS_CORRECTED else reason
+
+
+def _change(name: str, values: list[str]) -> str:
+    """Return what changed: `Role: Medical staff → Doctor`, and of personal data the name of the field alone."""
+    label = str(FIELDS.get(name, name))
+    if name not in VALUES or not values:
+        return label
+    before, after = (VALUES[name](value) for value in values)
+    return _("%(field)s: %(before)s → %(after)s") % {"field": label, "before": before, "after": after}
 
 
 def _delivery(delivery: Delivery, *, correct: str) -> Line:

@@ -1,6 +1,7 @@
 """/o/<organization>/invitations/<id>/: where an invitation stands, its story, and the acts that need no form."""
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,8 +13,8 @@ from healthivr.testing.factories import InvitationFactory, MembershipFactory
 from healthivr.testing.pages import Page, browser, parse, read, submit
 from healthivr.testing.world import World
 from invitations import selectors
-from invitations.models import Delivery, UserInvitation
-from invitations.services import cancel_invitation, expire_overdue, resend_invitation
+from invitations.models import Delivery, InvitationHistory, UserInvitation
+from invitations.services import cancel_invitation, expire_overdue, resend_invitation, update_invitation
 from invitations.tests import acts
 from invitations.tests.api.test_detail import close
 from organizations.roles import Role
@@ -226,6 +227,53 @@ def test_detail__story_of_many_acts__in_order(world: World) -> None:
     acts.act(cancel_invitation, actor=actor, invitation_id=world.invitation.pk, at=at + timedelta(seconds=2))
     titles = story(look(world))
     assert titles.index("Created") < titles.index("Sent again, with a new link") < titles.index("Cancelled")
+
+
+def details(page: Page) -> list[str]:
+    """Return what the timeline says was changed."""
+    return [
+        line.all("p")[-1].text
+        for line in page.tree.all("li")
+        if [title.text for title in line.with_class("timeline-title")] == ["Changed"]
+    ]
+
+
+def test_detail__changed__which_fields_and_the_values_that_may_be_shown(world: World) -> None:
+    actor, pk = world.actor(world.lee), world.invitation.pk
+    at = datetime(2026, 3, 10, 16, tzinfo=UTC)
+    with platform("test"):
+        UserInvitation.objects.filter(pk=pk).update(created_at=at, expires_at=at + timedelta(days=7), first_name="Nory")
+    acts.act(update_invitation, actor=actor, invitation_id=pk, first_name="Nora", language="es", at=at)
+    acts.act(
+        update_invitation, actor=actor, invitation_id=pk, invitation_type="office_admin", expires_in_hours=24, at=at
+    )
+    page = look(world)
+    assert details(page) == [
+        "First name Language: English → Spanish",
+        "The link works until: Mar 17, 2026, 12:00 PM EDT → Mar 11, 2026, 12:00 PM EDT "
+        "Role: Medical staff → Office administrator",
+    ]
+    assert "Nory" not in page.text
+
+
+def test_detail__changed_and_the_trail_does_not_say_how__the_fields_alone(world: World) -> None:
+    with platform("test"):
+        InvitationHistory.objects.create(
+            organization=world.practice,
+            invitation=world.invitation,
+            event="update",
+            at=timezone.now(),
+            reason="language, message",
+        )
+    assert details(look(world)) == ["Language Note"]
+
+
+def test_detail__timeline__exact_times_with_their_zone_and_nothing_to_stop_at(world: World) -> None:
+    (timeline,) = look(world).tree.with_class("timeline")
+    assert not [element for element in timeline.all() if "tabindex" in element.attributes]
+    for moment in timeline.all("time"):
+        assert re.fullmatch(r"\w{3} \d+, \d{4}, \d+:\d\d [AP]M E[SD]T", moment.text)
+    assert "(in 7 days)" in timeline.text
 
 
 # --- who may open it -------------------------------------------------------------------------------------------------

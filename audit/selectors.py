@@ -1,0 +1,20 @@
+"""Reads of the trail."""
+
+from uuid import UUID
+
+from django.db.models import Model
+
+from .models import AuditEvent, Outcome
+
+
+def changes_of(target: Model, *, organization_id: UUID, action: str) -> list[dict[str, list[str]]]:
+    """Return what each act of one kind changed in a record, oldest first: fields with `[before, after]`, masked as they
+    were recorded. Asked in a door."""
+    acts = AuditEvent.objects.filter(
+        organization_id=organization_id,
+        target_type=target._meta.label_lower,
+        target_id=str(target.pk),
+        action=action,
+        outcome=Outcome.SUCCESS,
+    )
+    return list(acts.order_by("sequence").values_list("changes", flat=True))
