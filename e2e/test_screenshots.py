@@ -192,7 +192,7 @@ def test_pages_of_invitations(
     look(page, "overview")
     page.goto(f"{root}/invitations/")
     look(page, "invitations")
-    page.get_by_label("E-mail begins with").fill("zzz")
+    page.get_by_label("Name or e-mail begins with").fill("zzz")
     expect(page.get_by_role("heading", name="No invitation fits these filters")).to_be_visible()
     look(page, "invitations-filtered-empty")
     for state, invitation in made.items():

@@ -37,7 +37,7 @@ class FilterForm(forms.Form):
     """What the list shows. Lives in the address, so that a view can be kept and passed on."""
 
     text = forms.CharField(
-        label=_("E-mail begins with"),
+        label=_("Name or e-mail begins with"),
         required=False,
         max_length=254,
         widget=forms.TextInput(attrs={"type": "search", "spellcheck": "false", "autocomplete": "off"}),
@@ -56,6 +56,11 @@ class FilterForm(forms.Form):
             ("", _("Any role")),
             *((role.value, role.label) for role in roles),
         ]
+
+    def clean(self) -> None:
+        since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        if since and until and since > until:
+            self.add_error("since", _("This is after “Created to”. Choose an earlier day."))
 
     def filters(self) -> Filters:
         """Return the filters; what is not valid filters nothing, and the form says so."""
@@ -89,15 +94,17 @@ def _role_field(roles: Iterable[Role]) -> forms.ChoiceField:
     )
 
 
-def _usual_time(roles: Iterable[Role]) -> str:
-    """Return how long a link works when nothing else is chosen, for these roles (C1)."""
+def _usual_time(roles: Iterable[Role]) -> tuple[str, str]:
+    """Return how long a link works when nothing else is chosen, for these roles (C1): the words of the choice, and what
+    explains them below the label where it depends on the role."""
     short = ngettext("%(n)d hour", "%(n)d hours", SHORT_LIFE_HOURS) % {"n": SHORT_LIFE_HOURS}
     days = settings.INVITATION_TOKEN_EXPIRE_DAYS
     usual = ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
     is_short = {role in SHORT_LIVED for role in roles}
     if is_short == {True, False}:
-        return _("The usual time (%(usual)s; %(short)s for administrators)") % {"usual": usual, "short": short}
-    return _("%(usual)s (usual)") % {"usual": short if is_short == {True} else usual}
+        help_text = _("Usual: %(usual)s, for administrators %(short)s.") % {"usual": usual, "short": short}
+        return str(_("The usual time")), help_text
+    return _("%(usual)s (usual)") % {"usual": short if is_short == {True} else usual}, ""
 
 
 class ContentForm(ServiceForm):
@@ -134,10 +141,9 @@ class NewInvitationForm(ContentForm):
         super().__init__(*args, **kwargs)
         roles = list(roles)
         self.fields["invitation_type"] = _role_field(roles)
-        self.fields["expires_in_hours"].choices = [  # type: ignore[attr-defined]
-            ("", _usual_time(roles)),
-            *LIVES,
-        ]
+        field = self.fields["expires_in_hours"]
+        usual, field.help_text = _usual_time(roles)
+        field.choices = [("", usual), *LIVES]  # type: ignore[attr-defined]
         self.order_fields(self.field_order)
 
     def typed(self) -> dict[str, Any]:

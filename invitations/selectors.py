@@ -1,11 +1,14 @@
 """Reads of invitations by staff."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Aggregate, BooleanField, Count, DurationField, F, Func, Q, Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Concat, Lower
 
+from audit.selectors import changes_of
 from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
 from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
@@ -52,10 +55,12 @@ def invitation_to_manage(*, actor: Actor, invitation_id: UUID) -> UserInvitation
 # --- the list --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Filters:
-    """What the list shows. `text` is the beginning of an address; the days count from midnight of `since`/`until`."""
+    """What the list shows. `email` is the beginning of an address, `text` that of a name or an address; the days count
+    from midnight of `since`/`until`."""
 
     status: str = ""
     invitation_type: str = ""
+    email: str = ""
     text: str = ""
     since: datetime | None = None
     until: datetime | None = None
@@ -69,10 +74,13 @@ def filtered(invitations: InvitationQuerySet, filters: Filters, *, at: datetime)
     conditions = Q()
     if filters.invitation_type:
         conditions &= Q(invitation_type=filters.invitation_type)
-    if filters.text:
-        # Not LIKE: under row-level security PostgreSQL gives an index to leakproof functions alone (architecture.md 3).
-        prefix = Value(filters.text.strip().lower())
-        conditions &= Q(Func(F("email"), prefix, function="starts_with", output_field=BooleanField()))
+    if filters.email:
+        conditions &= _begins(F("email"), filters.email.strip())
+    if text := " ".join(filters.text.split()):
+        # Without an index: lower() is not leakproof (see _begins), and each index costs every creation and every mail.
+        # Among a million rows of one organization: 0.6 seconds where nothing fits, milliseconds where much does.
+        name = Concat("first_name", Value(" "), "last_name") if " " in text else F("first_name")
+        conditions &= _begins(F("email"), text) | _begins(Lower(name), text) | _begins(Lower("last_name"), text)
     if filters.since:
         conditions &= Q(created_at__gte=filters.since)
     if filters.until:
@@ -84,6 +92,12 @@ def filtered(invitations: InvitationQuerySet, filters: Filters, *, at: datetime)
     if filters.attention == "accepted":
         conditions &= Q(status=Status.ACCEPTED, accepted_at__gte=at - LATELY)
     return invitations.filter(conditions)
+
+
+def _begins(value: Combinable, text: str) -> Q:
+    """Whether a lower-case value begins with a text. Not LIKE: under row-level security PostgreSQL gives an index to
+    leakproof functions alone (architecture.md 3)."""
+    return Q(Func(value, Value(text.lower()), function="starts_with", output_field=BooleanField()))
 
 
 EXPIRING_SOON = timedelta(hours=48)
@@ -137,12 +151,14 @@ def _decode(cursor: str) -> tuple[bool, tuple[datetime, UUID] | None]:
 # --- one invitation's story ------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class TimelineItem:
-    """One line of the timeline. `kind` is `created`, a lifecycle event, or `delivery`."""
+    """One line of the timeline. `kind` is `created`, a lifecycle event, or `delivery`. `changes` are the fields that an
+    update changed, each with what the trail shows of it: before and after, or nothing."""
 
     at: datetime
     kind: str
     delivery: Delivery | None = None
     history: InvitationHistory | None = None
+    changes: dict[str, list[str]] = field(default_factory=dict)
 
 
 def timeline(invitation: UserInvitation) -> list[TimelineItem]:
@@ -152,11 +168,25 @@ def timeline(invitation: UserInvitation) -> list[TimelineItem]:
         TimelineItem(delivery.finished_at or delivery.created_at, "delivery", delivery=delivery)
         for delivery in invitation.deliveries.filter(purpose="invitation")
     ]
+    entries = list(InvitationHistory.objects.filter(invitation=invitation).select_related("by").order_by("at"))
+    changes = _changes(invitation, [entry for entry in entries if entry.event == Event.UPDATE])
     items += [
-        TimelineItem(entry.at, entry.event, history=entry)
-        for entry in InvitationHistory.objects.filter(invitation=invitation).select_related("by")
+        TimelineItem(entry.at, entry.event, history=entry, changes=changes.get(entry.pk, {})) for entry in entries
     ]
     return sorted(items, key=lambda item: item.at)
+
+
+def _changes(invitation: UserInvitation, updates: list[InvitationHistory]) -> dict[UUID, dict[str, list[str]]]:
+    """Return what each update changed. The history holds the fields and the trail their values, masked where they are
+    personal; an update of which the trail knows other fields, or nothing, shows no values."""
+    if not updates:
+        return {}
+    recorded = changes_of(invitation, organization_id=invitation.organization_id, action="invitation.updated")
+    found = {}
+    for update, changes in zip(updates, [*recorded, *({} for _update in updates)], strict=False):
+        names = [name for name in update.reason.split(", ") if name]
+        found[update.pk] = {name: changes[name] if changes.keys() == set(names) else [] for name in names}
+    return found
 
 
 def is_as_read(invitation: UserInvitation) -> bool:

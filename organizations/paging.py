@@ -5,11 +5,14 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from datetime import date
+from typing import Any, Generic, TypeVar
 
 from django import forms
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, QueryDict
+from django.utils import formats
+from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import Malformed
 
@@ -75,13 +78,13 @@ def read_cursor(cursor: str) -> tuple[bool, str]:
 
 def damaged_cursor() -> Malformed:
     """The refusal of a cursor that is not ours."""
-    return Malformed("This page address is damaged. Start again from the first page.", field="cursor")
+    return Malformed(_("This page address is damaged. Start again from the first page."), field="cursor")
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Neighbours:
-    """Where the pager leads (templates/components/pager.html)."""
+    """Where the pager leads (templates/components/pager.html). No sizes where every one of them would show the same."""
 
     newer: str
     older: str
@@ -90,10 +93,12 @@ class Neighbours:
 
 def neighbours(request: HttpRequest, page: Page[Row], *, size: int) -> Neighbours:
     """Return the addresses of the pages beside this one, and of the list with other numbers of rows."""
+    is_whole = not page.newer and not page.older and len(page.items) <= min(PAGE_SIZES)
+    sizes = [(n, "" if n == size else address(request, size=str(n), cursor="")) for n in PAGE_SIZES]
     return Neighbours(
         newer=address(request, cursor=page.newer) if page.newer else "",
         older=address(request, cursor=page.older) if page.older else "",
-        sizes=[(n, "" if n == size else address(request, size=str(n), cursor="")) for n in PAGE_SIZES],
+        sizes=[] if is_whole else sizes,
     )
 
 
@@ -112,7 +117,12 @@ def active_filters(request: HttpRequest, form: forms.Form) -> list[tuple[str, st
     for field in form.visible_fields():
         value = form.cleaned_data.get(field.name)
         if value:
-            choices = dict(getattr(field.field, "choices", ()))
-            text = f"{field.label}: {choices.get(value, request.GET.get(field.name))}"
+            text = f"{field.label}: {_in_words(field, value)}"
             active.append((text, address(request, **{field.name: "", "cursor": ""})))
     return active
+
+
+def _in_words(field: forms.BoundField, value: Any) -> str:
+    if isinstance(value, date):
+        return formats.date_format(value, "SHORT_DATE_FORMAT")
+    return str(dict(getattr(field.field, "choices", ())).get(value, value))

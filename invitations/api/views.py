@@ -96,7 +96,7 @@ class InvitationListView(InvitationAPIView):
         filters = selectors.Filters(
             status=query["status"],
             invitation_type=query["type"],
-            text=query["email"],
+            email=query["email"],
             since=query["since"],
             until=query["until"],
         )

@@ -164,8 +164,8 @@ def _invitations_use_their_indexes(world: World) -> None:
         plans["invitation_open"] = plan(first_page_of(mine, Filters(status="failed")))
         plans["invitation_sent"] = plan(mine.filter(sent_at__gte=month))
         plans["invitation_accepted"] = plan(mine.filter(accepted_at__gte=month))
-        # The beginning of an address among those that are open, as the list asks for it.
-        beginning = plan(first_page_of(mine, Filters(status="failed", text="nobody")))
+        # The beginning of an address among those that are open, as the API asks for it.
+        beginning = plan(first_page_of(mine, Filters(status="failed", email="nobody")))
         assert "invitation_one_open_an_address" in beginning, beginning
         assert "(email)::text >= 'nobody'" in beginning, beginning
     for index, text in plans.items():

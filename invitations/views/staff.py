@@ -58,7 +58,9 @@ def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
         at=at,
     )
     active = _active_filters(request, form)
+    is_part = bool(request.htmx) and not request.htmx.history_restore_request  # type: ignore[attr-defined]
     context = {
+        "is_part": is_part,
         "form": form,
         "rows": [_row(invitation, at=at) for invitation in page.items],
         "page": neighbours(request, page, size=size),
@@ -67,7 +69,6 @@ def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
         "may_invite": bool(invitable_types(actor=request.actor)),
         "sees_all": request.actor.has(Capability.VIEW_ALL_INVITATIONS),
     }
-    is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
     response = render(request, "invitations/_list.html" if is_part else "invitations/list.html", context)
     response["Vary"] = "HX-Request"
     return response

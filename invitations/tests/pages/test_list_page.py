@@ -1,7 +1,9 @@
 """/o/<organization>/invitations/."""
 
+import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
@@ -131,7 +133,7 @@ def test_list__nothing_fits__says_which_filters_to_drop(world: World) -> None:
     assert rows(page) == []
     assert "No invitation fits these filters" in page.main
     assert page.links["Remove the filter Status: Accepted"] == f"{HERE}?text=nobody"
-    assert page.links["Remove the filter E-mail begins with: nobody"] == f"{HERE}?status=accepted"
+    assert page.links["Remove the filter Name or e-mail begins with: nobody"] == f"{HERE}?status=accepted"
     assert page.links["Clear filters"] == HERE
     assert page.main.count("Clear filters") == 1
 
@@ -169,6 +171,50 @@ def test_list__filters_in_the_address__what_fits_and_the_form_says_so(
     for pair in query.removeprefix("?").split("&") if query else []:
         name, value = pair.split("=")
         assert page.values[name] == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("nora", ["Nora McAdam"]),
+        ("MCA", ["Nora McAdam"]),
+        ("nora  mca", ["Nora McAdam"]),
+        ("Élo", ["Éloïse Ito"]),
+        ("éLO", ["Éloïse Ito"]),
+        ("zz.top@", ["Nora McAdam"]),
+        ("ora", []),
+        ("adam", []),
+        ("example.org", []),
+        ("%", []),
+        ("_", []),
+        ("   ", ["Éloïse Ito", "Nora McAdam", "new.nurse@example.org"]),
+        ("n", ["Nora McAdam", "new.nurse@example.org"]),
+    ],
+)
+def test_list__beginning_of_a_name_or_an_address__whoever_it_fits(world: World, typed: str, found: list[str]) -> None:
+    make(world, first_name="Nora", last_name="McAdam", email="zz.top@example.org")
+    make(world, first_name="Éloïse", last_name="Ito", email="eloise@example.org")
+    assert who(look(world, f"?{urlencode({'text': typed})}")) == found
+
+
+def test_list__from_after_to__said_at_its_field_also_to_htmx(world: World) -> None:
+    query = "?since=2026-12-01&until=2026-11-30"
+    page = look(world, query)
+    assert page.errors == {
+        "since": ["This is after “Created to”. Choose an earlier day."],
+    }
+    assert page.links["Remove the filter Created to: Nov 30, 2026"] == HERE + "?since=2026-12-01"
+    client = browser(world.lee)
+    part = parse(client.get(HERE + query, headers={"HX-Request": "true"}).content.decode())
+    (said,) = part.all(id="id_since_said", hx_swap_oob="true")
+    assert "This is after" in said.text
+    part = parse(client.get(HERE + "?since=2026-12-01", headers={"HX-Request": "true"}).content.decode())
+    (said,) = part.all(id="id_since_said", hx_swap_oob="true")
+    assert said.text == ""
+
+
+def test_list__from_and_to_the_same_day__no_mistake(world: World) -> None:
+    assert look(world, "?since=2026-12-01&until=2026-12-01").errors == {}
 
 
 @pytest.mark.parametrize(
@@ -249,10 +295,35 @@ def test_list__more_than_a_page__older_and_newer_keep_filter_and_size(world: Wor
     assert len(rows(look(world, first.links["100"].removeprefix(HERE)))) == 60
 
 
+@pytest.mark.parametrize(("count", "is_asked"), [(25, False), (26, True)])
+def test_list__all_of_it_on_the_shortest_page__not_asked_how_many_rows(
+    world: World, count: int, is_asked: bool
+) -> None:
+    with platform("test"):
+        InvitationFactory.create_batch(count - 1, organization=world.practice, invited_by=world.lee)
+    page = look(world)
+    assert len(rows(page)) == count
+    assert ("Rows per page" in page.main) is is_asked
+    assert ("25" in look(world, "?size=100").links) is is_asked
+
+
+def test_list__fifty_rows__no_stop_at_a_time_and_the_exact_one_is_there(world: World) -> None:
+    page = look(world)
+    (table,) = page.tree.all("table")
+    assert not [element for element in table.all() if "tabindex" in element.attributes]
+    moments = table.with_class("moment")
+    assert len(moments) == 2
+    for moment in moments:
+        assert re.fullmatch(r"\w{3} \d+, \d{4}, \d+:\d\d [AP]M E[SD]T", moment["title"])
+        assert f"({moment['title']})" in page.main
+
+
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "%C3%A9", "bnwyMDI2LTAxLTAx"])
 def test_list__damaged_cursor__400_page_with_a_way_on(world: World, cursor: str) -> None:
-    page = look(world, f"?cursor={cursor}", status=400)
+    page = look(world, f"?status=sent&cursor={cursor}&size=25", status=400)
     assert "Start again from the first page" in page.main
+    assert page.links["Go to the first page"] == f"{HERE}?status=sent&size=25"
+    assert look(world, page.links["Go to the first page"].removeprefix(HERE)).heading == "Invitations"
 
 
 # --- htmx ------------------------------------------------------------------------------------------------------------
