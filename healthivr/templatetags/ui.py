@@ -52,9 +52,9 @@ def status(state: Choices) -> dict[str, Any]:
 
 @register.inclusion_tag("components/moment.html")
 def moment(at: datetime) -> dict[str, Any]:
-    """Show a time of a list as people say it ("3 hours ago"); the exact time and zone are there on hover and for screen
-    readers. Nothing to stop at with the Tab key, which would be a hundred stops in a list: the page of what the row is
-    about prints them."""
+    """Show a time of a list as people say it ("3 hours ago"). The exact time and zone show on hover and while the row has
+    the focus, and are always there for screen readers; the time itself is no Tab stop, of which a list would have a
+    hundred."""
     return {"iso": at.isoformat(timespec="seconds"), "words": relative(at), "exact": exact(at)}
 
 

@@ -101,9 +101,23 @@
         }
         menu.open = false;
       }
+      for (const moment of all(".moment:hover, tr:has(:focus-visible) .moment")) {
+        moment.dataset.dismissed = "yes";
+      }
     },
     true,
   );
+  /* An exact time that was sent away comes back the next time one gets there. */
+  for (const name of ["pointerout", "focusout"]) {
+    document.addEventListener(name, (event) => {
+      const place = event.target.closest && event.target.closest(name === "focusout" ? "tr" : ".moment");
+      if (place && !place.contains(event.relatedTarget)) {
+        for (const moment of [place, ...all(".moment", place)]) {
+          delete moment.dataset.dismissed;
+        }
+      }
+    });
+  }
 
   /* Passwords: show what is typed, and say while typing what is still missing. */
   const ROWS = ["1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "abcdefghijklmnopqrstuvwxyz", "1q2w3e4r5t6y7u8i9o0p",

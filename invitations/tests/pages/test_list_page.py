@@ -311,10 +311,10 @@ def test_list__fifty_rows__no_stop_at_a_time_and_the_exact_one_is_there(world: W
     page = look(world)
     (table,) = page.tree.all("table")
     assert not [element for element in table.all() if "tabindex" in element.attributes]
-    moments = table.with_class("moment")
+    moments = table.with_class("moment-exact")
     assert len(moments) == 2
     for moment in moments:
-        assert re.fullmatch(r"\w{3} \d+, \d{4}, \d+:\d\d [AP]M E[SD]T", moment["title"])
+        assert re.fullmatch(r"\(\w{3} \d+, \d{4}, \d+:\d\d [AP]M E[SD]T\)", moment.text)
         assert f"({moment['title']})" in page.main
 
 
