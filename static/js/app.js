@@ -243,9 +243,11 @@
     }
   }
 
+  /* Never once the form itself is sent: a browser drops a form's submission, and with it the invitation, when the same
+     form is submitted again before the first has left. */
   function fillFrame(frame) {
     const button = document.querySelector(frame.dataset.filledBy);
-    if (button) {
+    if (button && !button.form.dataset.sent) {
       frame.style.height = fitted;
       frame.addEventListener("load", () => fitFrame(frame));
       button.form.requestSubmit(button);
