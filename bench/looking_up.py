@@ -19,18 +19,19 @@ def main() -> int:
         doctor = make_practice()
         make_invitations(doctor.organization, doctor.user, FEW, mark="few")
         analyze()
-        other_tokens = links(FEW)
-        other = measure(other_tokens)
+        other = measure(links("few", FEW))
         make_invitations(doctor.organization, doctor.user, MANY - FEW, mark="many")
         analyze()
-        ours = measure(links(MANY))
+        ours = measure(links("many", MANY - FEW))
     return report(Ratio("token look-up, 1,000,000 / 1,000", ours, other, "ms", at_most=1.2))
 
 
-def links(total: int) -> list[str]:
-    """Give some of the rows, spread over all of them, links that can be presented; return those."""
+def links(mark: str, total: int) -> list[str]:
+    """Give some of the rows of a mark, spread over all of them, links that can be presented; return those. Only they are
+    read: a million rows in this process would slow down what it measures."""
+    emails = [f"{mark}{number}@example.org" for number in range(1, total + 1, max(1, total // SAMPLE))]
     with platform("bench"):
-        rows = list(UserInvitation.objects.order_by("created_at")[:: max(1, total // SAMPLE)])[:SAMPLE]
+        rows = list(UserInvitation.objects.filter(email__in=emails[:SAMPLE]))
         for row in rows:
             UserInvitation.objects.filter(pk=row.pk).update(token_hash=digest_of(row.token_nonce))
     tokens = [derive_token(row.token_nonce) for row in rows]

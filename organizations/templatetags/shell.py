@@ -72,14 +72,15 @@ def _navigation(request: HttpRequest, actor: Actor) -> list[dict[str, Any]]:
     here = request.resolver_match.view_name if request.resolver_match else ""
     pages = []
     for name, icon, label, needed in PAGES:
+        current = "page" if here == name else "true" if PARENTS.get(here) == name else ""
         may_open = needed is None or actor.has(needed)
-        if may_open and (name != "invitations:list" or has_invitations_to_see(actor=actor)):
+        if may_open and (current or name != "invitations:list" or has_invitations_to_see(actor=actor)):
             pages.append(
                 {
                     "url": reverse(name, args=[actor.organization.slug]),
                     "icon": icon,
                     "label": label,
-                    "current": "page" if here == name else "true" if PARENTS.get(here) == name else "",
+                    "current": current,
                 }
             )
     return pages

@@ -6,7 +6,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from healthivr.testing.factories import InvitationFactory, MembershipFactory
@@ -305,6 +307,17 @@ def test_list__all_of_it_on_the_shortest_page__not_asked_how_many_rows(
     assert len(rows(page)) == count
     assert ("Rows per page" in page.main) is is_asked
     assert ("25" in look(world, "?size=100").links) is is_asked
+
+
+@pytest.mark.parametrize("who", ["lee", "omar", "mia"])
+def test_list__opened_by_anybody__asks_the_table_once_and_counts_nothing(world: World, who: str) -> None:
+    client = browser(getattr(world, who))
+    client.get(HERE)
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(HERE).status_code in (200, 403)
+    asked = [query["sql"] for query in queries if '"user_invitations"' in query["sql"]]
+    assert len(asked) <= 1
+    assert not [statement for statement in asked if "COUNT(" in statement.upper()]
 
 
 def test_list__fifty_rows__no_stop_at_a_time_and_the_exact_one_is_there(world: World) -> None:
