@@ -3,6 +3,7 @@ somebody who sees only what they sent themselves, while their colleagues send a 
 
 import sys
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import connection
@@ -11,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from bench.measure import Ratio, milliseconds, report
+from bench.measure import Ratio, report
 from bench.scratch import analyze, make_invitations, make_practice, scratch_database
+from bench.turns import in_turns, serve, sides
 from healthivr.testing.factories import MembershipFactory
 from invitations.models import UserInvitation
 from invitations.selectors import _position
@@ -26,34 +28,50 @@ ROUNDS, CALLS = 9, 10
 
 
 def main() -> int:
+    with sides("bench.listing", FEW, SOME, MANY) as (few, some, many):
+        first, deep, own, overview = in_turns(
+            ROUNDS,
+            (partial(many, "list"), partial(few, "list")),
+            (partial(many, "deep"), partial(many, "list")),
+            (partial(many, "own"), partial(few, "own")),
+            (partial(some, "overview"), partial(few, "overview")),
+        )
+    return report(
+        Ratio("list of 50, 1,000,000 / 1,000 rows", *first, "ms", at_most=1.15),
+        Ratio("list of 50, page 10,000 / first page", *deep, "ms", at_most=1.3),
+        Ratio("own list, among 1,000,000 / 1,000 rows", *own, "ms", at_most=1.15),
+        Ratio("overview, 200,000 / 1,000 rows", *overview, "ms", at_most=3),
+    )
+
+
+def be_a_side(rows: int) -> None:
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "testserver"]
     with scratch_database():
         doctor = make_practice()
-        client = Client()
+        client, colleague = Client(), Client()
         client.force_login(doctor.user)
-        colleague = Client()
         colleague.force_login(make_colleague(doctor).user)
+        make_invitations(doctor.organization, doctor.user, rows, mark="row")
+        analyze()
         first = reverse("invitations:list", args=[doctor.organization.slug])
-        make_invitations(doctor.organization, doctor.user, FEW, mark="few")
-        analyze()
-        few, own_few = measure(client, first), measure(colleague, first)
+        deep = f"{first}?cursor={cursor_of_the_middle(doctor, rows)}"
         overview = reverse("organizations:overview", args=[doctor.organization.slug])
-        overview_few = measure(client, overview)
-        make_invitations(doctor.organization, doctor.user, SOME - FEW, mark="some")
-        analyze()
-        overview_many = measure(client, overview)
-        make_invitations(doctor.organization, doctor.user, MANY - SOME, mark="many")
-        analyze()
-        many, own_many = measure(client, first), measure(colleague, first)
-        deep = measure(client, f"{first}?cursor={deep_cursor(doctor)}")
         one_query(client, first)
         one_query(colleague, first)
-    return report(
-        Ratio("list of 50, 1,000,000 / 1,000 rows", many, few, "ms", at_most=1.15),
-        Ratio("list of 50, page 10,000 / first page", deep, many, "ms", at_most=1.3),
-        Ratio("own list, among 1,000,000 / 1,000 rows", own_many, own_few, "ms", at_most=1.15),
-        Ratio("overview, 200,000 / 1,000 rows", overview_many, overview_few, "ms", at_most=3),
-    )
+        serve(
+            {
+                "list": lambda: opened(client, first),
+                "deep": lambda: opened(client, deep),
+                "own": lambda: opened(colleague, first),
+                "overview": lambda: opened(client, overview),
+            },
+            times=CALLS,
+        )
+
+
+def opened(client: Client, address: str) -> None:
+    """Open a page."""
+    assert client.get(address).status_code == 200
 
 
 def make_colleague(doctor: Membership) -> Membership:
@@ -63,23 +81,13 @@ def make_colleague(doctor: Membership) -> Membership:
         return MembershipFactory(organization=doctor.organization, role=Role.OFFICE_ADMIN)
 
 
-def deep_cursor(doctor: Membership) -> str:
-    """Return the cursor of a page in the middle of a million rows."""
+def cursor_of_the_middle(doctor: Membership, rows: int) -> str:
+    """Return the cursor of a page in the middle of all rows."""
     with tenant(doctor.organization):
-        at = timezone.now() - timedelta(seconds=MANY // 2)
+        at = timezone.now() - timedelta(seconds=rows // 2)
         row = UserInvitation.objects.filter(created_at__lte=at).order_by("-created_at", "-pk").first()
     assert row is not None
     return write_cursor(_position(row), backwards=False)
-
-
-def measure(client: Client, address: str) -> list[float]:
-    """Open a page, over and over."""
-
-    def opened() -> None:
-        assert client.get(address).status_code == 200
-
-    opened()
-    return [milliseconds(opened, times=CALLS) for _round in range(ROUNDS)]
 
 
 def one_query(client: Client, address: str) -> None:
@@ -92,4 +100,7 @@ def one_query(client: Client, address: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:]:
+        be_a_side(int(sys.argv[1]))
+    else:
+        sys.exit(main())
