@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from accounts.models import User
 from e2e.chromium import find
@@ -20,8 +20,8 @@ from healthivr.testing.factories import PASSWORD
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright keeps an event loop in this thread
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -65,10 +65,10 @@ def browser_of(chromium: Browser, site: str) -> Iterator[Callable[..., Page]]:
     contexts: list[BrowserContext] = []
     problems: list[str] = []
 
-    def opened(*, viewport: dict[str, int] = DESKTOP, dark: bool = False) -> Page:
+    def opened(*, viewport: ViewportSize = DESKTOP, dark: bool = False) -> Page:
         context = chromium.new_context(
             base_url=site,
-            viewport=viewport,  # type: ignore[arg-type]
+            viewport=viewport,
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
         )

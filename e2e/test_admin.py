@@ -1,6 +1,7 @@
 """Django admin in a browser: ours in colour, and readable at its width."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -31,8 +32,12 @@ def test_look__in_light_and_dark__our_page_and_ink_and_accent(
     sign_in_as(ana, committed_world.ana)
     ana.goto(f"{site}/admin/")
     link = ana.get_by_role("link", name="People")
-    for theme, page, accent in [("light", "255, 255, 255", "35, 68, 179"), ("dark", "16, 19, 24", "157, 181, 255")]:
-        ana.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    themes: list[tuple[Literal["light", "dark"], str, str]] = [
+        ("light", "255, 255, 255", "35, 68, 179"),
+        ("dark", "16, 19, 24", "157, 181, 255"),
+    ]
+    for theme, page, accent in themes:
+        ana.emulate_media(color_scheme=theme)
         expect(ana.locator("body")).to_have_css("background-color", f"rgb({page})")
         expect(link).to_have_css("color", f"rgb({accent})")
     expect(ana.get_by_role("link", name="healthivr platform administration").locator("img")).to_be_visible()

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.conftest import DESKTOP, PHONE
+from healthivr.testing.world import World
 
 DOCS = "/api/v1/docs/"
 
@@ -47,10 +48,10 @@ def test_endpoint__opened_and_its_address_sent_to_a_colleague__open_there_too(
 
 
 def test_request__tried_out_by_somebody_signed_in__answered_and_its_code_explained(
-    committed_world: object, site: str, browser_of: Callable[..., Page], sign_in_as: Callable[..., None]
+    committed_world: World, site: str, browser_of: Callable[..., Page], sign_in_as: Callable[..., None]
 ) -> None:
     page = browser_of()
-    sign_in_as(page, committed_world.lee)  # type: ignore[attr-defined]
+    sign_in_as(page, committed_world.lee)
     page.goto(site + DOCS)
     post = page.locator(".opblock-post").first
     post.locator(".opblock-summary-control").click()

@@ -21,7 +21,7 @@ def test_preview__by_keyboard_and_on_a_phone__nothing_dead_to_stop_at_and_as_hig
     expect(page.get_by_text("The same as plain text")).to_be_focused()
 
     for viewport in (DESKTOP, PHONE):
-        page.set_viewport_size(viewport)  # type: ignore[arg-type]
+        page.set_viewport_size(viewport)
         is_as_high_as_its_mail(page)
     page.get_by_label("Note").fill("Welcome.\n" * 20)
     expect(mail.get_by_text("Welcome.").first).to_be_visible()

@@ -4,12 +4,12 @@ without a finding, and nothing wider than the screen."""
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from accounts.links import reset_link_path
 from accounts.models import User
@@ -29,7 +29,12 @@ pytestmark = [pytest.mark.browser]
 FOLDER = Path(__file__).parent / "screenshots"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
 PASSWORD = "seven quiet otters swim upstream"
-LOOKS = [(DESKTOP, "light", True), (DESKTOP, "dark", False), (PHONE, "light", False), (PHONE, "dark", True)]
+LOOKS: list[tuple[ViewportSize, Literal["light", "dark"], bool]] = [
+    (DESKTOP, "light", True),
+    (DESKTOP, "dark", False),
+    (PHONE, "light", False),
+    (PHONE, "dark", True),
+]
 Look = Callable[[Page, str], None]
 
 
@@ -43,20 +48,20 @@ def look() -> Iterator[Look]:
     def looked(page: Page, name: str) -> None:
         page.evaluate("document.fonts.ready")
         for viewport, theme, with_axe in LOOKS:
-            page.set_viewport_size(viewport)  # type: ignore[arg-type]
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            page.set_viewport_size(viewport)
+            page.emulate_media(color_scheme=theme)
             width, height = viewport["width"], page.evaluate("document.documentElement.scrollHeight")
             # A window as high as the page, since a picture of more than the window loses what is sticky.
             page.set_viewport_size({"width": width, "height": max(height, viewport["height"])})
             page.wait_for_timeout(120)
             page.screenshot(path=FOLDER / f"{name}-{width}-{theme}.png")
-            page.set_viewport_size(viewport)  # type: ignore[arg-type]
+            page.set_viewport_size(viewport)
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 findings.append(f"{name} scrolls sideways at {width}")
             if with_axe:
                 violations = Axe().run(page, options={"runOnly": RULES}).response["violations"]
                 findings.extend(f"{name} {width} {theme}: {v['id']} {v['nodes'][0]['html'][:120]}" for v in violations)
-        page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+        page.set_viewport_size(DESKTOP)
 
     yield looked
     assert not findings, "\n".join(findings)
@@ -306,6 +311,12 @@ def test_pages_of_closed_links(committed_world: World, site: str, browser_of: Ca
     look(page, "link-new-link-sent")
     page.goto(f"{site}/i/never-issued/")
     look(page, "link-unknown")
+    page.context.clear_cookies()
+    page.goto(f"{site}/i/accept/")
+    look(page, "link-nothing-open")
+    UserFactory(email="switched.off@example.org", is_active=False)
+    page.goto(link_to(site, make(world.practice, world.lee, "switched.off@example.org")))
+    look(page, "link-switched-off")
     # Omar could invite when he did; the organization has since taken it from office administrators.
     page.goto(link_to(site, make(world.practice, world.omar, "mia.two@example.org")))
     press(page, "Continue")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import invitee, overview, preview, staff
+from .views import detail, invitee, overview, preview, staff
 
 app_name = "invitations"
 urlpatterns = [
@@ -17,8 +17,8 @@ urlpatterns = [
     path("o/<slug:organization>/invitations/", staff.invitation_list, name="list"),
     path("o/<slug:organization>/invitations/new/", staff.create, name="create"),
     path("o/<slug:organization>/invitations/new/preview/", preview.preview, name="preview"),
-    path("o/<slug:organization>/invitations/<uuid:invitation_id>/", staff.detail, name="detail"),
-    path("o/<slug:organization>/invitations/<uuid:invitation_id>/standing/", staff.standing, name="standing"),
+    path("o/<slug:organization>/invitations/<uuid:invitation_id>/", detail.detail, name="detail"),
+    path("o/<slug:organization>/invitations/<uuid:invitation_id>/standing/", detail.standing, name="standing"),
     path("o/<slug:organization>/invitations/<uuid:invitation_id>/resend/", staff.resend, name="resend"),
     path("o/<slug:organization>/invitations/<uuid:invitation_id>/renew/", staff.renew, name="renew"),
     path("o/<slug:organization>/invitations/<uuid:invitation_id>/cancel/", staff.cancel, name="cancel"),

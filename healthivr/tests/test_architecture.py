@@ -178,6 +178,7 @@ def test_writes__the_list_of_readers__has_every_room() -> None:
         "invitations/api/views.py",
         "invitations/forms.py",
         "invitations/selectors.py",
+        "invitations/views/detail.py",
         "invitations/views/invitee.py",
         "invitations/views/staff.py",
         "organizations/api.py",

@@ -1,10 +1,9 @@
-"""Staff's pages of invitations: the list, one of them, and every act on it. Each parses, calls one service, renders."""
+"""Staff's list of invitations, and every act on one. Each parses, calls one service, renders."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,20 +13,17 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.outbox import WAITING, DeliveryStatus
-from healthivr.kernel.errors import Conflict, DomainError, NotPermitted
+from accounts.outbox import DeliveryStatus
+from healthivr.kernel.errors import Conflict, DomainError
 from invitations import selectors, services
 from invitations.errors import DuplicateInvitation
 from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm, FilterForm, NewInvitationForm
-from invitations.models import LEFT_DELIVERY, StatusWord, UserInvitation
-from invitations.selectors import TimelineItem
-from invitations.states import TRANSITIONS, Event, IllegalTransition, Status
+from invitations.models import StatusWord, UserInvitation
+from invitations.states import IllegalTransition
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.roles import Capability, OrganizationKind, Role
 from organizations.selectors import invitable_types
 from organizations.views import TenantRequest
-
-from .story import story
 
 get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -88,106 +84,6 @@ def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, s
         words = {"expiring": _("Expires within 48 hours"), "open": _("Open"), "accepted": _("Accepted in 30 days")}
         active.append((words.get(attention, attention), address(request, attention="", cursor="")))
     return active
-
-
-# --- one invitation --------------------------------------------------------------------------------------------------
-@require_safe
-def detail(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
-    """One invitation: where it stands, what happened, and what may be done."""
-    return render(request, "invitations/detail.html", _standing(request, invitation_id, at=timezone.now()))
-
-
-@require_safe
-def standing(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
-    """The part of the page that changes while a mail is on its way. Answers 204 while it is as the page shows it."""
-    if not request.htmx:  # type: ignore[attr-defined]
-        return redirect("invitations:detail", organization, invitation_id)
-    context = _standing(request, invitation_id, at=timezone.now())
-    if request.GET.get("seen") == context["seen"]:
-        return HttpResponse(status=204)
-    return render(request, "invitations/_standing.html", context | {"is_live": True})
-
-
-def _visible(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitation, bool]:
-    """Return an invitation that the actor may see, and whether they may act on it."""
-    try:
-        return selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id), True
-    except NotPermitted:
-        return selectors.invitation_detail(actor=request.actor, invitation_id=invitation_id), False
-
-
-def _with_timeline(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitation, bool, list[TimelineItem]]:
-    """Return an invitation, whether the actor may act on it, and what happened to it. A mail that leaves between two
-    looks would be waiting in one and sent in the other: then look again."""
-    for _again in range(3):
-        invitation, may_manage = _visible(request, invitation_id)
-        items = selectors.timeline(invitation)
-        if selectors.is_as_read(invitation):
-            break
-    return invitation, may_manage, items
-
-
-def _standing(request: TenantRequest, invitation_id: UUID, *, at: datetime) -> dict[str, object]:
-    actor = request.actor
-    invitation, may_manage, items = _with_timeline(request, invitation_id)
-    status = invitation.current_status(at=at)
-    can = {event.value for event in Event if (status, event) in TRANSITIONS} if may_manage else set()
-    may_invite = Role(invitation.invitation_type) in invitable_types(actor=actor)
-    may_send = may_manage and may_invite
-    if not may_send:
-        can -= {Event.RESEND.value, Event.RENEW.value}
-    is_unreachable = invitation.delivery_status == DeliveryStatus.BOUNCED
-    is_on_its_way = invitation.is_open(at=at) and invitation.delivery_status in WAITING
-    if is_unreachable:  # services refuse to send there again
-        can -= {Event.RESEND.value, Event.RENEW.value}
-    if is_on_its_way:  # it would kill the link that is just leaving
-        can.discard(Event.RESEND.value)
-    correction = selectors.correction_of(actor=actor, invitation=invitation)
-    may_correct = may_send and Event.CANCEL.value in can
-    may_invite_again = (
-        may_invite
-        and status not in (Status.PENDING, Status.ACCEPTED)
-        and (status != Status.EXPIRED or is_unreachable)
-        and not correction
-    )
-    again = ""
-    if may_invite_again:
-        again = _("Invite the right address") if is_unreachable else _("Invite again")
-    lines = story(
-        invitation,
-        items,
-        correct=_("Correct the address") if may_correct else again,
-        at=at,
-    )
-    return {
-        "invitation": invitation,
-        "name": f"{invitation.first_name} {invitation.last_name}".strip() or invitation.email,
-        "role": Role(invitation.invitation_type),
-        "word": invitation.status_word(at=at),
-        "language_name": dict(settings.LANGUAGES).get(invitation.language, invitation.language),
-        "can": can,
-        "may_correct": may_correct,
-        "is_unreachable": is_unreachable,
-        "resend_is_next": _resend_is_next(invitation, at=at),
-        "again": again,
-        "correction": correction,
-        "lines": lines,
-        "is_open": invitation.is_open(at=at),
-        "is_expired": status == Status.EXPIRED,
-        "is_on_its_way": is_on_its_way,
-        "has_left": invitation.delivery_status in LEFT_DELIVERY,
-        "pause": "2s" if (at - invitation.updated_at).total_seconds() < 60 else "15s",
-        "seen": f"{invitation.delivery_status}-{invitation.status}-{len(lines)}",
-    }
-
-
-def _resend_is_next(invitation: UserInvitation, *, at: datetime) -> bool:
-    """Whether sending again is what one most likely came for: the mail did not leave, or the link ends soon and most of
-    its time is over."""
-    if invitation.delivery_status not in LEFT_DELIVERY:
-        return True
-    left = invitation.expires_at - at
-    return left <= selectors.EXPIRING_SOON and left < at - (invitation.sent_at or invitation.created_at)
 
 
 # --- new -------------------------------------------------------------------------------------------------------------
