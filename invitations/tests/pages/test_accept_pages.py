@@ -641,6 +641,21 @@ def test_accept__junk_in_every_field__never_a_failure(world: World, junk: str, r
     assert client.post(ACCEPT, {**NORA, "token": [token, junk]}).status_code == 404
 
 
+def test_welcome__administrator_or_not__says_so(world: World) -> None:
+    here, words = "/o/lee-family-practice/welcome/", "You administer the organization"
+    assert words in read(browser(world.lee).get(here)).main
+    assert words not in read(browser(world.mia).get(here)).main
+
+
+def test_link__used__asks_only_who_is_not_signed_in_to_sign_in(world: World) -> None:
+    invitation = acts.invite(world.actor(world.lee))
+    nora = acts.accept(invitation).user
+    assert "sign in with the invited address" in read(browser().get(link(invitation)), 410).main
+    signed_in = read(browser(nora).get(link(invitation)), 410)
+    assert "sign in" not in signed_in.main
+    assert "there is nothing more to do" in signed_in.main
+
+
 def test_welcome__who_is_no_member__404(world: World) -> None:
     assert read(browser(world.mia).get("/o/lee-family-practice/welcome/"))
     read(browser(world.stone).get("/o/lee-family-practice/welcome/"), 404)
