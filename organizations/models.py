@@ -1,6 +1,7 @@
 """Organizations, who belongs to them, and their seats and settings."""
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -78,6 +79,14 @@ class OrganizationSettings(TenantModel):
     seat_limit = models.PositiveIntegerField(default=25)
     seats_used = models.PositiveIntegerField(default=0)
     staff_may_invite = models.BooleanField(default=False)
+    #: After how many minutes without an act its people are signed out.
+    idle_minutes = models.PositiveSmallIntegerField(default=15)
+    #: How long its invitations live; None leaves it to the type (C1).
+    invitation_hours = models.PositiveSmallIntegerField(null=True, blank=True)
+    #: Whether all of its people sign in with a second factor, beside the roles that always do.
+    requires_second_factor = models.BooleanField(default=False)
+    #: Domains that its invitations may go to; empty allows all.
+    email_domains = ArrayField(models.CharField(max_length=253), default=list, blank=True)
     updated_at = models.DateTimeField()
 
     class Meta(TenantModel.Meta):
@@ -88,6 +97,13 @@ class OrganizationSettings(TenantModel):
             models.UniqueConstraint(fields=["organization"], name="settings_once_an_organization"),
             models.CheckConstraint(
                 condition=Q(seats_used__lte=models.F("seat_limit")), name="settings_seats_within_limit"
+            ),
+            models.CheckConstraint(
+                condition=Q(idle_minutes__gte=5, idle_minutes__lte=30), name="settings_idle_5_to_30_minutes"
+            ),
+            models.CheckConstraint(
+                condition=Q(invitation_hours=None) | Q(invitation_hours__gte=1, invitation_hours__lte=720),
+                name="settings_invitation_1_to_720_hours",
             ),
         ]
 

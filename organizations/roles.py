@@ -120,6 +120,20 @@ FOUNDED_BELOW: dict[OrganizationKind, frozenset[OrganizationKind]] = {
 JOINING = frozenset({Role.ADMIN, Role.SALES, Role.OFFICE_ADMIN, Role.MEDICAL_STAFF})
 
 
+#: Who signs in with a second factor, whatever their organization's policy says (domain.md 3.1).
+SECOND_FACTOR_ROLES = frozenset({Role.ADMIN, Role.CHP_ADMIN, Role.DOCTOR, Role.PRIVACY_OFFICER})
+#: Who works with patients' data (P2 and more in domain.md 3.1): cannot be brought in where no agreement is in force.
+PATIENT_DATA_ROLES = frozenset(
+    {
+        Role.DOCTOR,
+        Role.OFFICE_ADMIN,
+        Role.MEDICAL_STAFF,
+        Role.IVR_COMPANY,
+        Role.PHARMACIST,
+        Role.LAB_TECH,
+    }
+)
+
 #: Who cannot run an organization: they are cared for there, and do not work there.
 NEVER_ADMINISTRATORS = frozenset({Role.PATIENT, Role.PROXY})
 
@@ -136,6 +150,11 @@ class Capability(StrEnum):
     VIEW_ORGANIZATION = "organization.view"
     MANAGE_ORGANIZATION = "organization.manage"
     VIEW_DOWNLINE = "organization.downline"
+    UNLOCK_PEOPLE = "people.unlock"
+    REVIEW_ACCESS = "people.review"
+    MANAGE_AGREEMENTS = "agreements.manage"
+    VIEW_COMPLIANCE = "compliance.view"
+    APPROVE_PRACTITIONERS = "practitioners.approve"
 
 
 _INVITER = frozenset({Capability.VIEW_INVITATIONS, Capability.INVITE})
@@ -148,13 +167,17 @@ _ADMINISTRATOR = frozenset(
         Capability.MANAGE_PEOPLE,
         Capability.VIEW_ORGANIZATION,
         Capability.MANAGE_ORGANIZATION,
+        Capability.UNLOCK_PEOPLE,
+        Capability.REVIEW_ACCESS,
+        Capability.MANAGE_AGREEMENTS,
+        Capability.VIEW_COMPLIANCE,
     }
 )
 _SELLER = _INVITER | {Capability.VIEW_ORGANIZATION, Capability.VIEW_DOWNLINE}
 
 ROLE_CAPABILITIES: dict[Role, frozenset[Capability]] = {
-    Role.ADMIN: _ADMINISTRATOR | _INVITER | {Capability.VIEW_DOWNLINE},
-    Role.CHP_ADMIN: _SELLER | {Capability.VIEW_PEOPLE},
+    Role.ADMIN: _ADMINISTRATOR | _INVITER | {Capability.VIEW_DOWNLINE, Capability.APPROVE_PRACTITIONERS},
+    Role.CHP_ADMIN: _SELLER | {Capability.VIEW_PEOPLE, Capability.MANAGE_AGREEMENTS, Capability.VIEW_COMPLIANCE},
     Role.MASTER_DISTRIBUTOR: _SELLER,
     Role.DISTRIBUTOR: _SELLER,
     Role.SALES: _INVITER | {Capability.VIEW_ORGANIZATION},
@@ -166,10 +189,17 @@ ROLE_CAPABILITIES: dict[Role, frozenset[Capability]] = {
     Role.PHARMACIST: frozenset({Capability.VIEW_ORGANIZATION}),
     Role.LAB_TECH: frozenset({Capability.VIEW_ORGANIZATION}),
     Role.MARKETER: frozenset({Capability.VIEW_ORGANIZATION}),
-    Role.SUPPORT: frozenset({Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE}),
+    Role.SUPPORT: frozenset({Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE, Capability.UNLOCK_PEOPLE}),
     Role.PATIENT: frozenset(),
     Role.PROXY: frozenset(),
-    Role.PRIVACY_OFFICER: frozenset({Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE}),
+    Role.PRIVACY_OFFICER: frozenset(
+        {
+            Capability.VIEW_ORGANIZATION,
+            Capability.VIEW_PEOPLE,
+            Capability.REVIEW_ACCESS,
+            Capability.VIEW_COMPLIANCE,
+        }
+    ),
 }
 
 

@@ -10,9 +10,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.outbox import OutgoingMail
 from healthivr.kernel.ids import new_id
-
-from .outbox import OutgoingMail
 
 
 class UserManager(BaseUserManager["User"]):

@@ -1,0 +1,19 @@
+"""People who sign in, what they sign in with, and the mails that their accounts cause."""
+
+from .locks import SignInLock
+from .people import AccountMail, AccountMailKind, SetupLink, User, UserManager, hash_password, normalise_password
+from .sessions import SessionEnd, SessionKind, UserSession
+
+__all__ = [
+    "AccountMail",
+    "AccountMailKind",
+    "SessionEnd",
+    "SessionKind",
+    "SetupLink",
+    "SignInLock",
+    "User",
+    "UserManager",
+    "UserSession",
+    "hash_password",
+    "normalise_password",
+]
