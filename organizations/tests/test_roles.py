@@ -171,11 +171,16 @@ ADMINISTRATION = {
     "people.manage",
     "organization.view",
     "organization.manage",
+    "people.unlock",
+    "people.review",
+    "agreements.manage",
+    "compliance.view",
 }
 INVITING = {"invitations.view", "invitations.create"}
 RIGHTS = {
-    "admin": ADMINISTRATION | INVITING | {"organization.downline"},
-    "chp_admin": INVITING | {"organization.view", "organization.downline", "people.view"},
+    "admin": ADMINISTRATION | INVITING | {"organization.downline", "practitioners.approve"},
+    "chp_admin": INVITING
+    | {"organization.view", "organization.downline", "people.view", "agreements.manage", "compliance.view"},
     "master_distributor": INVITING | {"organization.view", "organization.downline"},
     "distributor": INVITING | {"organization.view", "organization.downline"},
     "sales": INVITING | {"organization.view"},
@@ -187,10 +192,10 @@ RIGHTS = {
     "pharmacist": {"organization.view"},
     "lab_tech": {"organization.view"},
     "marketer": {"organization.view"},
-    "support": {"organization.view", "people.view"},
+    "support": {"organization.view", "people.view", "people.unlock"},
     "patient": set(),
     "proxy": set(),
-    "privacy_officer": {"organization.view", "people.view"},
+    "privacy_officer": {"organization.view", "people.view", "people.review", "compliance.view"},
 }
 
 
@@ -207,7 +212,7 @@ def test_capabilities__of_each_role__exactly_these(role: str) -> None:
 
 def test_capabilities__several_roles__add_up_and_none_gives_none() -> None:
     both = capabilities(roles=frozenset({Role.MEDICAL_STAFF, Role.SUPPORT}), is_org_admin=False)
-    assert both == {Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE}
+    assert both == {Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE, Capability.UNLOCK_PEOPLE}
     assert capabilities(roles=frozenset(), is_org_admin=False) == frozenset()
 
 
