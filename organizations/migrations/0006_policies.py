@@ -5,38 +5,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('organizations', '0005_no_upline_loops'),
+        ("organizations", "0005_no_upline_loops"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='organizationsettings',
-            name='email_domains',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=253), blank=True, default=list, size=None),
+            model_name="organizationsettings",
+            name="email_domains",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.CharField(max_length=253), blank=True, default=list, size=None
+            ),
         ),
         migrations.AddField(
-            model_name='organizationsettings',
-            name='idle_minutes',
+            model_name="organizationsettings",
+            name="idle_minutes",
             field=models.PositiveSmallIntegerField(default=15),
         ),
         migrations.AddField(
-            model_name='organizationsettings',
-            name='invitation_hours',
+            model_name="organizationsettings",
+            name="invitation_hours",
             field=models.PositiveSmallIntegerField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='organizationsettings',
-            name='requires_second_factor',
+            model_name="organizationsettings",
+            name="requires_second_factor",
             field=models.BooleanField(default=False),
         ),
         migrations.AddConstraint(
-            model_name='organizationsettings',
-            constraint=models.CheckConstraint(condition=models.Q(('idle_minutes__gte', 5), ('idle_minutes__lte', 30)), name='settings_idle_5_to_30_minutes'),
+            model_name="organizationsettings",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("idle_minutes__gte", 5), ("idle_minutes__lte", 30)),
+                name="settings_idle_5_to_30_minutes",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='organizationsettings',
-            constraint=models.CheckConstraint(condition=models.Q(('invitation_hours', None), models.Q(('invitation_hours__gte', 1), ('invitation_hours__lte', 720)), _connector='OR'), name='settings_invitation_1_to_720_hours'),
+            model_name="organizationsettings",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("invitation_hours", None),
+                    models.Q(("invitation_hours__gte", 1), ("invitation_hours__lte", 720)),
+                    _connector="OR",
+                ),
+                name="settings_invitation_1_to_720_hours",
+            ),
         ),
     ]

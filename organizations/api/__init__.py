@@ -6,10 +6,9 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
 from healthivr.kernel.errors import Malformed, NotFound, NotPermitted
-
-from .actor import Actor
-from .middleware import enter
-from .selectors import organizations_of
+from organizations.actor import Actor
+from organizations.middleware import enter
+from organizations.selectors import organizations_of
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView as Base
