@@ -163,7 +163,10 @@ def keys(name: str, *, production: bool) -> dict[str, bytes]:
             raise ImproperlyConfigured(f"{name} must look like k1:<32 bytes as hex or base64>, several with commas.")
         if key_id in parsed:
             raise ImproperlyConfigured(f"{name}: there are two keys {key_id}. Give each an id of its own.")
-        parsed[key_id] = _key_bytes(name, value)
+        key = _key_bytes(name, value)
+        if key in parsed.values():
+            raise ImproperlyConfigured(f"{name}: the key {key_id} is the same as another. A new id needs a new key.")
+        parsed[key_id] = key
         if production and len(set(parsed[key_id])) < 12:
             raise ImproperlyConfigured(f"{name}: the key {key_id} is weak. Give 32 random bytes.")
     return parsed

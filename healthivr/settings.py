@@ -33,10 +33,11 @@ if DEBUG and PRODUCTION:
 SECRET_KEY = environment.secret("SECRET_KEY", production=PRODUCTION)
 #: Invitation links are derived from these (invitations/tokens.py). The first is used for new links.
 INVITATION_TOKEN_KEYS = environment.keys("INVITATION_TOKEN_KEYS", production=PRODUCTION)
-#: For the identity and trail issues; checked from the start so that a weak one never gets into production.
+#: For the API's tokens; checked from the start so that a weak one never gets into production.
 JWT_SECRET_KEY = environment.secret("JWT_SECRET_KEY", production=PRODUCTION)
 JWT_ALGORITHM = environment.choice("JWT_ALGORITHM", ("HS256",), "HS256")
 JWT_ACCESS_TOKEN_EXPIRE_MINUTES = integer("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", 30, least=1, most=60)
+#: What is stored encrypted (healthivr/kernel/encryption.py). The first writes; each reads what it wrote.
 ENCRYPTION_KEY = environment.keys("ENCRYPTION_KEY", production=PRODUCTION)
 
 # --- addresses -------------------------------------------------------------------------------------------------------

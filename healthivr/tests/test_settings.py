@@ -330,6 +330,8 @@ REFUSED: list[tuple[dict[str, str | None], str]] = [
     ({"ENCRYPTION_KEY": "k1:tooshort"}, "a key must be 32 bytes"),
     ({"ENCRYPTION_KEY": "k1:ключ"}, "a key must be 32 bytes"),
     ({"ENCRYPTION_KEY": f"{KEY},{KEY}"}, "two keys k1"),
+    ({"ENCRYPTION_KEY": f"{KEY},k2:{KEY[3:]}"}, "the key k2 is the same as another"),
+    ({"ENCRYPTION_KEY": f"{KEY},"}, "ENCRYPTION_KEY must look like"),
     ({"JWT_ALGORITHM": "none"}, "JWT_ALGORITHM must be one of HS256."),
     ({"JWT_ALGORITHM": "RS256"}, "JWT_ALGORITHM must be one of HS256."),
     ({"JWT_ALGORITHM": "hs256"}, "JWT_ALGORITHM must be one of HS256."),
