@@ -10,6 +10,7 @@ pytest_plugins = [
     "healthivr.testing.limits",
     "healthivr.testing.world",
     "healthivr.testing.mail",
+    "healthivr.testing.sessions",
     "healthivr.testing.processes",
     "healthivr.testing.statements",
 ]

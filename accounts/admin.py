@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.admin import ReadOnlyAdmin
 
-from .models import AccountMail, SetupLink, User
+from .models import AccountMail, SetupLink, SignInLock, User, UserSession
 
 
 @admin.register(User)
@@ -31,3 +31,15 @@ class AccountMailAdmin(ReadOnlyAdmin):
 class SetupLinkAdmin(ReadOnlyAdmin):
     exclude = ("digest",)
     list_display = ("id", "expires_at", "used_at")
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(ReadOnlyAdmin):
+    list_display = ("user", "kind", "created_at", "last_seen_at", "ended_at", "end_reason")
+    list_select_related = ("user",)
+
+
+@admin.register(SignInLock)
+class SignInLockAdmin(ReadOnlyAdmin):
+    exclude = ("key",)
+    list_display = ("__str__", "failures", "last_failure_at", "locked_until")

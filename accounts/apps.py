@@ -7,12 +7,25 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from audit.registry import register
+        from django.contrib.auth.signals import user_logged_in
 
-        from .models import User
+        from audit.registry import register
+        from organizations.services import membership_ended
+
+        from .models import User, UserSession
+        from .registry import end_sessions_on_leaving
+
+        # The registry writes it, for browsers and tokens alike.
+        user_logged_in.disconnect(dispatch_uid="update_last_login")
+        membership_ended.connect(end_sessions_on_leaving, dispatch_uid="end_sessions_on_leaving")
 
         register(
             User,
             masked=["email", "first_name", "last_name"],
             excluded=["password", "last_login", "created_at", "updated_at"],
+        )
+        register(
+            UserSession,
+            masked=["address", "user_agent"],
+            excluded=["last_seen_at", "verified_at", "second_factor_at", "created_at", "expires_at"],
         )

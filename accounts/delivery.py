@@ -19,9 +19,9 @@ from healthivr.kernel.mail import (
     mail_connection,
 )
 
-from .links import reset_link_path
+from .links import LINKS
 from .mail import write_mail
-from .models import AccountMail
+from .models import AccountMail, AccountMailKind
 from .outbox import LEASE, RUN_SECONDS, DeliveryStatus, due, outcome
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ def _claim(*, at: datetime) -> AccountMail | None:
 def _send(connection: MailConnection, mail: AccountMail) -> bool:
     user = mail.user
     assert user is not None  # rows of nobody are made closed
-    values = {"first_name": user.first_name, "reset_url": settings.BASE_URL + reset_link_path(user)}
+    values = {"first_name": user.first_name, "url": settings.BASE_URL + LINKS[AccountMailKind(mail.kind)](user)}
     written = write_mail(f"accounts/email/{mail.kind}", values, language=user.language)
     message = build_message(
         to=user.email,

@@ -1,19 +1,93 @@
-"""Asks strangers to sign in; shows pages in the signed-in person's language, and times in their zone."""
+"""Says who asks, from the registry of sessions; asks strangers to sign in, and who lacks a second factor to enrol one;
+shows pages in the signed-in person's language, and times in their zone."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib import messages
-from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.middleware import AuthenticationMiddleware, LoginRequiredMiddleware
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
+from django.urls import reverse
 from django.utils import timezone, translation
+from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from . import registry
+from .models import SessionEnd, User
+
+#: Where a browser's session of Django names its row in the registry.
+SESSION_ID = "sid"
+#: What somebody is told whose session ended without them.
+ENDED: dict[str, Promise] = {
+    SessionEnd.IDLE: gettext_lazy("You were signed out because nothing was done here for a while. Sign in to go on."),
+    SessionEnd.EXPIRED: gettext_lazy("You were signed out: a session lasts 24 hours. Sign in to go on."),
+}
+
+
+def reachable_without_second_factor(view: Any) -> Any:
+    """Mark a view that somebody may open who has yet to enrol the second factor that their role asks for."""
+    view.is_reachable_without_second_factor = True
+    return view
+
+
+def is_background(view: Any) -> Any:
+    """Mark a view that pages ask by themselves: it is no act of a person and keeps no session alive. Decided here and
+    never by the request (OpenEMR CVE-2026-25476)."""
+    view.is_background = True
+    return view
+
+
+class RegisteredSessionMiddleware(AuthenticationMiddleware):
+    """Says who asks. The cookie's session names a row of the registry, and the person is whose row it is while it lives:
+    one statement, which an ended session, a switched-off account and a changed password all answer alike."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        request.user_session = request.session_over = None  # type: ignore[attr-defined]
+        request.user = SimpleLazyObject(lambda: self._who_asks(request))  # type: ignore[assignment]
+
+    def _who_asks(self, request: HttpRequest) -> User | AnonymousUser:
+        named = request.session.get(SESSION_ID)
+        if not named:
+            return AnonymousUser()
+        now, present = timezone.now(), None
+        with suppress(ValueError):
+            present = registry.present_session(session_id=UUID(named), at=now)
+        if present is None or present.over:
+            if present and present.over:
+                registry.end_overdue_session(session=present.session, reason=present.over, at=now)
+                request.session_over = present.over  # type: ignore[attr-defined]
+            request.session.flush()
+            return AnonymousUser()
+        request.user_session = present.session  # type: ignore[attr-defined]
+        request.present_session = present  # type: ignore[attr-defined]
+        return present.session.user
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """Note that the person acts, and lead who lacks a second factor to its enrolment. (The API does the same where it
+        authenticates: healthivr/api.py.)"""
+        if not request.user.is_authenticated or not request.user_session:  # type: ignore[attr-defined]
+            return None
+        if not getattr(view, "is_background", False):
+            registry.see_session(request.user_session, at=timezone.now())  # type: ignore[attr-defined]
+        is_open = not getattr(view, "login_required", True) or getattr(
+            view, "is_reachable_without_second_factor", False
+        )
+        if is_open or not request.present_session.lacks_second_factor:  # type: ignore[attr-defined]
+            return None
+        enrolment = reverse("accounts:second_factor_enrol")
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=403, headers={"HX-Redirect": enrolment})
+        return redirect(f"{enrolment}?next={quote(request.get_full_path())}" if request.method == "GET" else enrolment)
 
 
 def page_behind(request: HttpRequest) -> str:
@@ -33,6 +107,8 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
     def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponse:  # type: ignore[override]
         if request.headers.get("HX-Request"):
             return HttpResponse(status=401)
+        if why := ENDED.get(request.session_over):  # type: ignore[attr-defined]
+            messages.warning(request, str(why))
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
         messages.warning(request, _("You are signed out, and nothing was sent. Sign in, then send it again."))

@@ -1,4 +1,4 @@
-"""Writes on people's accounts: set-up, sign-in, password reset, profile."""
+"""Writes on people's accounts: set-up, sign-in, passwords, profile, deactivation."""
 
 import hashlib
 import hmac
@@ -19,7 +19,6 @@ from django.utils.http import urlsafe_base64_decode
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
-from audit.models import Outcome
 from audit.registry import differences
 from healthivr.kernel.emails import normalise_email
 from healthivr.kernel.errors import Conflict, DomainError, LinkClosed, Malformed, NotFound, NotSignedIn, Refused
@@ -34,8 +33,10 @@ from organizations.services import LastAdministrator, add_membership
 from organizations.tenancy import platform
 
 from .delivery import hint_account_mail
-from .models import AccountMail, AccountMailKind, SetupLink, User, hash_password
+from .lockout import Guess, forget_failures, give_back, note_failure, reserve_guess
+from .models import AccountMail, AccountMailKind, SessionEnd, SetupLink, User, UserSession, hash_password
 from .outbox import DeliveryStatus
+from .registry import end_sessions_of, renew_verification
 
 SETUP_LINK_LIFE = timedelta(hours=24)
 NAME_LENGTH = 100
@@ -141,43 +142,29 @@ def set_up_platform(
     return user
 
 
-# --- signing in and out ----------------------------------------------------------------------------------------------
+# --- signing in ----------------------------------------------------------------------------------------------
 def _platform_actor(user: User | None, *, ip: str, request_id: str) -> Actor:
     """Who signs in or out acts in no organization: the event goes into the platform's chain."""
     return Actor(user, Organization(pk=PLATFORM_ORGANIZATION_ID), ip=ip, request_id=request_id)
 
 
-def check_credentials(*, email: str, password: str, ip: str, request_id: str) -> User:
-    """Return the person whose address and password these are, and note it in the trail. Raises InvalidCredentials, the
-    same after the same time for an unknown address, a wrong password and somebody who may no longer sign in."""
-    try:
-        address = normalise_email(email)
-    except DomainError:
-        address = ""
-    user = authenticate(email=address, password=password)
+def check_credentials(
+    *, email: str, password: str, known_browser: str = "", ip: str, request_id: str, at: datetime
+) -> tuple[User, Guess]:
+    """Return the person whose address and password these are, and the guess that it was, for whoever completes the
+    sign-in to forget (lockout.forget_failures).
+
+    Costs one hash, known or not. Raises InvalidCredentials, the same after the same time for an unknown address, a wrong
+    password and somebody who may no longer sign in; and Locked, before anything is compared, after five of them.
+    """
+    guess = reserve_guess(email=email, known_browser=known_browser, at=at)
+    user = authenticate(email=guess.address, password=password)
     if not isinstance(user, User):
-        with platform("failed sign-in"):
-            audit.record(
-                actor=_platform_actor(None, ip=ip, request_id=request_id),
-                action="session.refused",
-                outcome=Outcome.REFUSED,
-                detail={"address": address_digest(address)},
-            )
+        owner = User.objects.filter(email=guess.address, is_active=True).first()
+        note_failure(guess, user=owner, ip=ip, request_id=request_id, at=at)
         raise InvalidCredentials
-    record_session_start(user=user, ip=ip, request_id=request_id)
-    return user
-
-
-def record_session_start(*, user: User, ip: str, request_id: str) -> None:
-    """Note in the trail that a session of somebody begins: by signing in, by set-up, by accepting as a new person."""
-    with platform("sign-in"):
-        audit.record(actor=_platform_actor(user, ip=ip, request_id=request_id), action="session.started", target=user)
-
-
-def record_sign_out(*, user: User, ip: str, request_id: str) -> None:
-    """Note in the trail that somebody ended their session."""
-    with platform("sign-out"):
-        audit.record(actor=_platform_actor(user, ip=ip, request_id=request_id), action="session.ended", target=user)
+    give_back(guess)
+    return user, guess
 
 
 # --- password reset --------------------------------------------------------------------------------------------------
@@ -221,28 +208,65 @@ def open_reset_link(*, uid: str, token: str) -> User:
     return user
 
 
-def reset_password(*, uid: str, token: str, password: str, ip: str, request_id: str) -> User:
-    """Set a new password by a reset link; every session of the person ends. Raises LinkClosed, PasswordRefused."""
+def reset_password(*, uid: str, token: str, password: str, ip: str, request_id: str, at: datetime) -> User:
+    """Set a new password by a reset link; every session of the person ends. A lock stays: the link proves the mailbox,
+    and opens no other door. Raises LinkClosed, PasswordRefused."""
     user = open_reset_link(uid=uid, token=token)
-    _set_password(user, password, action="password.reset", ip=ip, request_id=request_id)
+    _set_password(user, password, action="password.reset", but=None, ip=ip, request_id=request_id, at=at)
     return user
 
 
-def change_password(*, user: User, current: str, password: str, ip: str, request_id: str) -> None:
-    """Change one's own password; every other session ends. Raises InvalidCredentials for a wrong current one."""
-    if not user.check_password(current):
-        raise Refused(_("Your current password is not right."), code="current_password", field="current_password")
-    _set_password(user, password, action="password.changed", ip=ip, request_id=request_id)
+def change_password(
+    *,
+    user: User,
+    session: UserSession | None,
+    current: str,
+    password: str,
+    known_browser: str = "",
+    ip: str,
+    request_id: str,
+    at: datetime,
+) -> None:
+    """Change one's own password; every other session and token ends at once. Raises Refused (`current_password`),
+    Locked after five wrong ones, PasswordRefused."""
+    confirm_password(user=user, password=current, known_browser=known_browser, ip=ip, request_id=request_id, at=at)
+    but = session.pk if session else None
+    _set_password(user, password, action="password.changed", but=but, ip=ip, request_id=request_id, at=at)
+    if session:
+        renew_verification(session, is_second_factor=False, at=at)
 
 
-def _set_password(user: User, password: str, *, action: str, ip: str, request_id: str) -> None:
+def confirm_password(
+    *,
+    user: User,
+    password: str,
+    known_browser: str = "",
+    field: str = "current_password",
+    ip: str,
+    request_id: str,
+    at: datetime,
+) -> None:
+    """Have somebody who is signed in prove it by their password: a guess like any other, counted with those at the front
+    door. Raises Refused (`current_password`) and Locked."""
+    guess = reserve_guess(email=user.email, known_browser=known_browser, at=at)
+    if not user.check_password(password):
+        note_failure(guess, user=user, ip=ip, request_id=request_id, at=at)
+        raise Refused(_("Your current password is not right."), code="current_password", field=field)
+    forget_failures(guess)
+
+
+def _set_password(
+    user: User, password: str, *, action: str, but: UUID | None, ip: str, request_id: str, at: datetime
+) -> None:
     require_good_password(password, user=user)
     before, hashed = user.password, hash_password(password)
+    actor = _platform_actor(user, ip=ip, request_id=request_id)
     with platform(action):
         # Conditional: of two uses of one link, one wins.
         if not User.objects.filter(pk=user.pk, password=before).update(password=hashed):
             raise Conflict
-        audit.record(actor=_platform_actor(user, ip=ip, request_id=request_id), action=action, target=user)
+        audit.record(actor=actor, action=action, target=user)
+        end_sessions_of(user_id=user.pk, reason=SessionEnd.PASSWORD_CHANGED, but=but, actor=actor, at=at)
     user.password = hashed
 
 
@@ -279,7 +303,7 @@ def update_profile(
 
 
 def deactivate_user(*, actor: Actor, user_id: UUID, reason: str, at: datetime) -> User:
-    """Take away somebody's right to sign in anywhere; their sessions end with the next request. For platform
+    """Take away somebody's right to sign in anywhere; their sessions and tokens end at once. For platform
     administrators. Raises LastAdministrator when an organization would be left without one."""
     actor.require_platform_staff()
     with platform("deactivate a person"):
@@ -291,6 +315,7 @@ def deactivate_user(*, actor: Actor, user_id: UUID, reason: str, at: datetime) -
             raise NotFound
         user.is_active = False
         user.save(update_fields=["is_active"])
+        end_sessions_of(user_id=user.pk, reason=SessionEnd.DEACTIVATED, actor=actor, at=at)
         audit.record(
             actor=actor,
             action="user.deactivated",

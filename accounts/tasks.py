@@ -4,7 +4,7 @@ from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
-from . import delivery
+from . import delivery, registry
 
 
 @shared_task(name="accounts.tasks.relay_account_mail")
@@ -17,3 +17,9 @@ def relay_account_mail() -> int:
 def clear_expired_sessions() -> None:
     """Delete browser sessions that have ended."""
     call_command("clearsessions")
+
+
+@shared_task(name="accounts.tasks.end_overdue_sessions")
+def end_overdue_sessions() -> int:
+    """Write down which sessions are over; every minute, by beat."""
+    return registry.end_overdue_sessions(at=timezone.now())

@@ -9,6 +9,7 @@ urlpatterns = [
     path("setup/<str:secret>/", setup.setup, name="setup"),
     path("sign-in/", sign_in.sign_in, name="sign_in"),
     path("sign-out/", sign_in.sign_out, name="sign_out"),
+    path("unlock/<str:token>/", sign_in.unlock, name="unlock"),
     path("password-reset/", passwords.password_reset, name="password_reset"),
     path("password-reset/sent/", passwords.password_reset_sent, name="password_reset_sent"),
     path("password-reset/done/", passwords.password_reset_done, name="password_reset_done"),

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication as DRFSessionAuthentication
@@ -16,6 +17,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.registry import PresentSession
 from healthivr.kernel.errors import (
     DomainError,
     Malformed,
@@ -29,8 +31,28 @@ from healthivr.views import http_status, problem_body
 MAX_DEPTH = 20
 
 
+class SecondFactorEnrolmentRequired(NotPermitted):
+    """The person's role or organization asks for a second factor, and they have none yet."""
+
+    code = "second_factor_enrolment_required"
+    message = _("Your role asks for a second factor. Set one up first: until then nothing else is open.")
+
+
+def require_second_factor(request: Request, present: PresentSession) -> None:
+    """Raise SecondFactorEnrolmentRequired for who lacks one, save where one is enrolled."""
+    view = request.parser_context["view"]
+    if present.lacks_second_factor and not getattr(view, "is_reachable_without_second_factor", False):
+        raise SecondFactorEnrolmentRequired
+
+
 class SessionAuthentication(DRFSessionAuthentication):
     """The browser's session, with CSRF. Says 401, not 403, to strangers."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        found: tuple[Any, None] | None = super().authenticate(request)
+        if found:
+            require_second_factor(request, request._request.present_session)
+        return found
 
     def authenticate_header(self, request: Request) -> str:
         return "Session"

@@ -1,9 +1,12 @@
 """Who acts, where, and with which rights. No service can be called without one."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import NotPermitted
 
@@ -13,6 +16,17 @@ if TYPE_CHECKING:
     from accounts.models import User
 
     from .models import Organization
+
+
+#: How long a proof of who one is lasts for what needs a fresh one.
+STEP_UP_LASTS = timedelta(minutes=5)
+
+
+class StepUpRequired(NotPermitted):
+    """The act needs a proof of who one is that is fresh: the second factor, or the password of who has none."""
+
+    code = "step_up_required"
+    message = _("Confirm that it is you, then do this again: it needs a proof that is not older than five minutes.")
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,8 @@ class Actor:
     system: str = ""
     #: Whether the organization lets office administrators invite, read with their membership. None: not read yet.
     staff_may_invite: bool | None = None
+    #: When the person last proved who they are, in the session that asks. None outside of requests.
+    verified_at: datetime | None = None
 
     @property
     def user_id(self) -> UUID | None:
@@ -71,3 +87,11 @@ class Actor:
         """Raise NotPermitted unless the actor may do this."""
         if not self.has(capability):
             raise NotPermitted
+
+    def require_step_up(self, *, at: datetime) -> None:
+        """Raise StepUpRequired unless the person proved who they are within the last five minutes. A system actor has
+        nobody to ask."""
+        if self.system:
+            return
+        if self.verified_at is None or at - self.verified_at > STEP_UP_LASTS:
+            raise StepUpRequired

@@ -75,8 +75,11 @@ def enter(request: HttpRequest, reference: str) -> None:
     request.doors.enter_context(tenant(organization))  # type: ignore[attr-defined]
     origin = {"ip": request.client_address, "request_id": request.request_id}  # type: ignore[attr-defined]
     user: User = request.user  # type: ignore[assignment]  # signed in: checked by whoever calls
+    session = request.user_session  # type: ignore[attr-defined]
     try:
-        request.actor = actor_in(user=user, organization=organization, **origin)  # type: ignore[attr-defined]
+        request.actor = actor_in(  # type: ignore[attr-defined]
+            user=user, organization=organization, verified_at=session.verified_at if session else None, **origin
+        )
     except OrganizationInactive:  # a member, who acts nowhere and whose attempt stands in the trail all the same
         request.refused_actor = Actor(user, organization, **origin)  # type: ignore[attr-defined]
         raise

@@ -47,7 +47,9 @@ def organization_named(reference: str) -> Organization:
     return organization
 
 
-def actor_in(*, user: "User", organization: Organization, ip: str, request_id: str) -> Actor:
+def actor_in(
+    *, user: "User", organization: Organization, ip: str, request_id: str, verified_at: datetime | None = None
+) -> Actor:
     """Return who `user` is in `organization`; asked inside its tenant() door.
 
     Members act with their roles. A platform administrator acts inside any organization as administrator, and with the
@@ -79,6 +81,7 @@ def actor_in(*, user: "User", organization: Organization, ip: str, request_id: s
         is_org_admin=is_platform_staff or any(membership.is_org_admin for membership in memberships),
         ip=ip,
         request_id=request_id,
+        verified_at=verified_at,
         staff_may_invite=any(membership.staff_may_invite for membership in memberships),  # type: ignore[attr-defined]
     )
 

@@ -21,13 +21,14 @@ from .paging import ROWS, active_filters, address, neighbours
 from .roles import Capability, OrganizationKind
 
 if TYPE_CHECKING:
-    from accounts.models import User
+    from accounts.models import User, UserSession
 
 
 class PersonalRequest(HttpRequest):
     """A request of somebody signed in."""
 
     user: "User"
+    user_session: "UserSession"
 
 
 class TenantRequest(PersonalRequest):

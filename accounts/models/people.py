@@ -110,6 +110,7 @@ class SetupLink(models.Model):
 
 class AccountMailKind(models.TextChoices):
     PASSWORD_RESET = "password_reset", _("Password reset")
+    LOCKED = "locked", _("Sign-in locked")
 
 
 class AccountMail(OutgoingMail):

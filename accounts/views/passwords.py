@@ -1,7 +1,6 @@
 """A password that is forgotten, and one that is changed."""
 
 from django.contrib import messages
-from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,7 +15,7 @@ from healthivr.kernel.errors import DomainError, LinkClosed, Refused
 from healthivr.kernel.limits import count_attempt
 from organizations.views import PersonalRequest
 
-from .requests import get_or_post, limited, origin
+from .requests import get_or_post, known_browser, limited, origin
 
 
 @login_not_required
@@ -50,7 +49,7 @@ def new_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     try:
         user = services.open_reset_link(uid=uid, token=token)
         if form.is_valid():
-            services.reset_password(uid=uid, token=token, **form.cleaned_data, **origin(request))
+            services.reset_password(uid=uid, token=token, at=timezone.now(), **form.cleaned_data, **origin(request))
             return redirect("accounts:password_reset_done")
     except LinkClosed:
         return render(request, "accounts/password_reset_closed.html", status=410)
@@ -74,10 +73,12 @@ def change_password(request: PersonalRequest) -> HttpResponse:
     """One's own password. Every other session ends."""
     form = ChangePasswordForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        count_attempt(request, "sign_in_account", key=request.user.email)
         try:
             services.change_password(
                 user=request.user,
+                session=request.user_session,
+                known_browser=known_browser(request),
+                at=timezone.now(),
                 current=form.cleaned_data["current_password"],
                 password=form.cleaned_data["password"],
                 **origin(request),
@@ -85,7 +86,7 @@ def change_password(request: PersonalRequest) -> HttpResponse:
         except Refused as error:
             form.refuse(error)
         else:
-            update_session_auth_hash(request, request.user)
+            request.session.cycle_key()
             messages.success(request, _("Your password is changed. You are signed out everywhere else."))
             return redirect("accounts:profile")
     return render(request, "accounts/change_password.html", {"form": form}, status=422 if form.errors else 200)

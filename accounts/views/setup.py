@@ -1,7 +1,6 @@
 """The first person of an empty installation."""
 
 from django.contrib import messages
-from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,7 +12,7 @@ from accounts import services
 from accounts.forms import SetUpForm
 from healthivr.kernel.errors import DomainError
 
-from .requests import BACKEND, get_or_post, limited, origin
+from .requests import begin_session, get_or_post, limited, origin
 
 
 @login_not_required
@@ -27,8 +26,7 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
         services.open_setup_link(secret=secret, at=timezone.now())
         if form.is_valid():
             user = services.set_up_platform(secret=secret, at=timezone.now(), **form.cleaned_data, **origin(request))
-            services.record_session_start(user=user, **origin(request))
-            login(request, user, backend=BACKEND)
+            begin_session(request, user)
             messages.success(request, _("You are set up. Now invite the first people."))
             return redirect("home")
     except services.SetupClosed:

@@ -1,10 +1,11 @@
 """Limits on how often somebody may try (checklist C5). The counts stand in settings.LIMITS."""
 
+from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.http import HttpRequest
-from django_ratelimit.core import get_usage
+from django_ratelimit.core import _split_rate, get_usage
 
 from .errors import TooManyRequests
 
@@ -26,6 +27,12 @@ def count_attempt(request: HttpRequest, scope: str, *, key: str = "") -> None:
     request.rate_limit = (usage["limit"], max(0, usage["limit"] - usage["count"]), window)  # type: ignore[attr-defined]
     if usage["should_limit"]:
         raise TooManyRequests(retry_after=window, limit=usage["limit"], window=window)
+
+
+def count_and_period(scope: str) -> tuple[int, timedelta]:
+    """Return how often, in which time: a name of settings.LIMITS, for what is not counted in Redis."""
+    count, seconds = _split_rate(settings.LIMITS[scope])
+    return count, timedelta(seconds=seconds)
 
 
 def client_address(request: HttpRequest) -> str:

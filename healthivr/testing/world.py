@@ -47,7 +47,15 @@ class World:
             self.mia: Role.MEDICAL_STAFF,
         }
         is_org_admin = user in (self.ana, self.lee, self.stone)
-        return Actor(user, where, frozenset({roles[user]}), is_org_admin, "192.0.2.1", "test-request")
+        return Actor(
+            user,
+            where,
+            frozenset({roles[user]}),
+            is_org_admin,
+            "192.0.2.1",
+            "test-request",
+            verified_at=timezone.now(),
+        )
 
     def member(self, role: Role, kind: OrganizationKind, **flags: Any) -> Actor:
         """Make somebody of a role in a new organization of a kind, and return them acting there."""
@@ -61,6 +69,7 @@ class World:
             membership.is_org_admin,
             "192.0.2.1",
             "test-request",
+            verified_at=timezone.now(),
         )
 
 

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -26,7 +25,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import services as accounts
-from accounts.views import BACKEND, limited, origin
+from accounts.views import begin_session, end_session, limited, origin
 from healthivr.kernel.errors import Conflict, DomainError, Malformed, NotFound, Refused
 from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.masking import mask_email
@@ -171,8 +170,7 @@ def start(request: HttpRequest) -> HttpResponse:
     goes_on_to = {"decline": "invitations:decline", "accept": "invitations:accept_form"}
     response = redirect(goes_on_to.get(request.POST.get("act", ""), "invitations:accept_form"))
     if request.POST.get("act") == "switch" and request.user.is_authenticated:
-        accounts.record_sign_out(user=request.user, **origin(request))
-        logout(request)
+        end_session(request)
     response.set_cookie(
         COOKIE,
         token if token.isascii() and token.isprintable() else "",  # nothing else is one, or can stand in a header
@@ -261,8 +259,7 @@ def _accept(
     except DomainError as error:
         return outcome(request, error, token=token)
     if accepted.is_new_user:
-        accounts.record_session_start(user=accepted.user, **origin(request))
-        login(request, accepted.user, backend=BACKEND)
+        begin_session(request, accepted.user)
     if is_further_role:
         text = _("You have a further role now: {role}.")
         messages.success(request, format_html(str(text), role=accepted.membership_role.label))

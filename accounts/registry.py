@@ -1,0 +1,254 @@
+"""The registry of sessions: begun here, asked on every request, ended here (checklist C4, S3.5).
+
+A row stands for a browser's session or a family of API tokens. What ends it is written in the transaction of the act
+that causes it, so the next request already finds it ended.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Func, JSONField, QuerySet, Value
+
+from audit import services as audit
+from healthivr.kernel.errors import NotFound
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
+from organizations.actor import Actor
+from organizations.models import Membership, Organization
+from organizations.roles import SECOND_FACTOR_ROLES
+from organizations.selectors import system_actor
+from organizations.tenancy import platform
+
+from .models import SessionEnd, SessionKind, User, UserSession
+
+#: Of a session from its beginning, whatever happens in it (checklist S3.5, C24).
+ABSOLUTE_LIFE = timedelta(hours=24)
+#: How exact "last seen" is: a row written on every request would cost more than it tells.
+SEEN_EVERY = timedelta(minutes=1)
+USER_AGENT_LENGTH = 300
+SWEEP_BATCH = 500
+
+
+@dataclass(frozen=True)
+class PresentSession:
+    """A session that a request came with, its person, and what the person's organizations ask of it now."""
+
+    session: UserSession
+    idle: timedelta
+    requires_second_factor: bool
+    #: Why it is over; None while it lives.
+    over: SessionEnd | None
+
+    @property
+    def lacks_second_factor(self) -> bool:
+        """Whether it opens nothing but the enrolment of a second factor."""
+        return self.requires_second_factor and self.session.second_factor_at is None
+
+
+def _own_actor(user: User | None, *, ip: str, request_id: str) -> Actor:
+    """Who signs in or out acts in no organization: the event goes into the platform's chain."""
+    return Actor(user, Organization(pk=PLATFORM_ORGANIZATION_ID), ip=ip, request_id=request_id)
+
+
+# --- beginning -------------------------------------------------------------------------------------------------------
+def start_session(
+    *,
+    user: User,
+    kind: SessionKind,
+    ip: str,
+    user_agent: str,
+    request_id: str,
+    second_factor_at: datetime | None,
+    at: datetime,
+) -> UserSession:
+    """Register a session of somebody who has just proved who they are, and note it in the trail. `second_factor_at` is
+    None for who has no second factor: where one is asked for, the session leads to its enrolment and nowhere else."""
+    with platform("session begins"):
+        session = UserSession.objects.create(
+            user=user,
+            kind=kind,
+            address=ip,
+            user_agent=" ".join(user_agent.split())[:USER_AGENT_LENGTH],
+            created_at=at,
+            last_seen_at=at,
+            expires_at=at + ABSOLUTE_LIFE,
+            verified_at=at,
+            second_factor_at=second_factor_at,
+        )
+        User.objects.filter(pk=user.pk).update(last_login=at)
+        audit.record(
+            actor=_own_actor(user, ip=ip, request_id=request_id),
+            action="session.started",
+            target=session,
+            detail={"kind": kind, "second_factor": "yes" if second_factor_at else "no"},
+        )
+    user.last_login = at
+    return session
+
+
+# --- on every request ------------------------------------------------------------------------------------------------
+def present_session(*, session_id: UUID, at: datetime) -> PresentSession | None:
+    """Return a session with its person and the terms of their organizations, in one statement however many those are.
+    None when it is unknown or was ended, and of somebody who may no longer sign in."""
+    session = (
+        UserSession.objects.select_related("user")
+        .annotate(terms=_terms(F("user_id")))
+        .filter(pk=session_id, ended_at=None, user__is_active=True)
+        .first()
+    )
+    if session is None:
+        return None
+    terms: dict[str, Any] = session.terms  # type: ignore[attr-defined]
+    idle = timedelta(minutes=terms["idle_minutes"])
+    return PresentSession(
+        session, idle, bool(terms["requires_second_factor"]), over=session.is_overdue(idle=idle, at=at)
+    )
+
+
+def _terms(person: Any) -> Func:
+    """What somebody's organizations ask of their sessions, as a database function (organizations/migrations/0007), which
+    may be asked in any door."""
+    roles = "{" + ",".join(sorted(SECOND_FACTOR_ROLES)) + "}"
+    return Func(person, Value(roles), function="sign_in_terms", output_field=JSONField())
+
+
+@dataclass(frozen=True)
+class SignInTerms:
+    """What somebody's organizations ask of how they sign in."""
+
+    idle: timedelta
+    requires_second_factor: bool
+
+
+def sign_in_terms(user: User) -> SignInTerms:
+    """Return the shortest idle time among somebody's organizations, and whether one of them or one of the person's roles
+    wants a second factor."""
+    terms = User.objects.filter(pk=user.pk).values_list(_terms(F("pk")), flat=True).get()
+    return SignInTerms(timedelta(minutes=terms["idle_minutes"]), bool(terms["requires_second_factor"]))
+
+
+def see_session(session: UserSession, *, at: datetime, is_exact: bool = False) -> None:
+    """Write down that a person acted in a session: once a minute, or, `is_exact`, because they ask to stay."""
+    if not is_exact and at - session.last_seen_at < SEEN_EVERY:
+        return
+    UserSession.objects.filter(pk=session.pk, ended_at=None, last_seen_at__lt=at).update(last_seen_at=at)
+    session.last_seen_at = at
+
+
+def renew_verification(session: UserSession, *, is_second_factor: bool, at: datetime) -> None:
+    """Note that the person proved anew who they are (a step-up, or a second factor enrolled in this session)."""
+    session.verified_at = at
+    if is_second_factor:
+        session.second_factor_at = at
+    UserSession.objects.filter(pk=session.pk, ended_at=None).update(
+        verified_at=session.verified_at, second_factor_at=session.second_factor_at
+    )
+
+
+# --- ending ----------------------------------------------------------------------------------------------------------
+def sign_out(*, session: UserSession, ip: str, request_id: str, at: datetime) -> None:
+    """End the session that its person leaves."""
+    with platform("sign-out"):
+        _end(
+            UserSession.objects.filter(pk=session.pk),
+            actor=_own_actor(session.user, ip=ip, request_id=request_id),
+            reason=SessionEnd.SIGNED_OUT,
+            at=at,
+        )
+
+
+def end_overdue_session(*, session: UserSession, reason: SessionEnd, at: datetime) -> None:
+    """Write down that a session is over because nobody used it, or because its 24 hours are. Nobody's act."""
+    with platform("session is over"):
+        _end(UserSession.objects.filter(pk=session.pk), actor=system_actor("session-expiry"), reason=reason, at=at)
+
+
+def end_own_session(*, user: User, session_id: UUID, ip: str, request_id: str, at: datetime) -> UserSession:
+    """End one of one's own sessions, from whichever other. Raises NotFound for what is none, or has ended."""
+    with platform("own session"):
+        ended = _end(
+            UserSession.objects.filter(pk=session_id, user=user),
+            actor=_own_actor(user, ip=ip, request_id=request_id),
+            reason=SessionEnd.ENDED_BY_OWNER,
+            at=at,
+        )
+    if not ended:
+        raise NotFound
+    return ended[0]
+
+
+def end_own_other_sessions(*, user: User, but: UserSession, ip: str, request_id: str, at: datetime) -> int:
+    """End every session of one's own but this one. Returns how many."""
+    actor = _own_actor(user, ip=ip, request_id=request_id)
+    with platform("own sessions"):
+        return end_sessions_of(user_id=user.pk, reason=SessionEnd.ENDED_BY_OWNER, but=but.pk, actor=actor, at=at)
+
+
+def end_sessions_of(*, user_id: UUID, reason: SessionEnd, actor: Actor, at: datetime, but: UUID | None = None) -> int:
+    """End every session of somebody, token families too, save `but`: within the transaction of what ends them. Returns
+    how many."""
+    return len(_end(UserSession.objects.filter(user=user_id).exclude(pk=but), actor=actor, reason=reason, at=at))
+
+
+def end_sessions_on_leaving(*, membership: Membership, actor: Actor, at: datetime, **kwargs: Any) -> None:
+    """Who leaves an organization is out at once, everywhere: what they may still do elsewhere, they sign in for anew."""
+    end_sessions_of(user_id=membership.user_id, reason=SessionEnd.MEMBERSHIP_ENDED, actor=actor, at=at)
+
+
+def _end(sessions: "QuerySet[UserSession]", *, actor: Actor, reason: SessionEnd, at: datetime) -> list[UserSession]:
+    """End those of some sessions that live, each with its event in the platform's chain. Locked first: of two that end
+    one session, one does."""
+    with transaction.atomic():
+        ended = list(sessions.filter(ended_at=None).order_by("pk").select_for_update(of=("self",), no_key=True))
+        UserSession.objects.filter(pk__in=[session.pk for session in ended]).update(ended_at=at, end_reason=reason)
+        for session in ended:
+            session.ended_at, session.end_reason = at, reason
+            audit.record(
+                actor=actor,
+                action="session.ended",
+                target=session,
+                organization_id=PLATFORM_ORGANIZATION_ID,
+                detail={"user": str(session.user_id), "reason": reason},
+            )
+    return ended
+
+
+def end_overdue_sessions(*, at: datetime) -> int:
+    """Write down which sessions are over, so that lists and the trail say so without waiting for their next request,
+    which may never come. Returns how many ended."""
+    with platform("sessions that are over"):
+        overdue = list(_overdue(at=at))
+        for reason in (SessionEnd.EXPIRED, SessionEnd.IDLE):
+            found = [session.pk for session, over in overdue if over == reason]
+            if found:
+                _end(
+                    UserSession.objects.filter(pk__in=found),
+                    actor=system_actor("session-expiry"),
+                    reason=reason,
+                    at=at,
+                )
+    return len(overdue)
+
+
+def _overdue(*, at: datetime) -> Iterable[tuple[UserSession, SessionEnd]]:
+    """Yield sessions that are over, with the reason. Five minutes is the shortest idle time that a policy may have."""
+    candidates = (
+        UserSession.objects.filter(ended_at=None, last_seen_at__lte=at - timedelta(minutes=5))
+        .annotate(terms=_terms(F("user_id")))
+        .order_by("last_seen_at")[:SWEEP_BATCH]
+    )
+    for session in candidates:
+        idle = timedelta(minutes=session.terms["idle_minutes"])  # type: ignore[attr-defined]
+        if over := session.is_overdue(idle=idle, at=at):
+            yield session, over
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+def live_sessions(*, user: User, at: datetime) -> list[UserSession]:
+    """Return somebody's sessions that have not ended and are not over, the last used first."""
+    idle = sign_in_terms(user).idle
+    rows = UserSession.objects.live(at=at).filter(user=user).order_by("-last_seen_at", "-pk")
+    return [session for session in rows if session.is_overdue(idle=idle, at=at) is None]
