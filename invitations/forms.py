@@ -14,12 +14,13 @@ from accounts.forms import email_field, first_name_field, last_name_field, new_p
 from organizations.forms import OptionCards, ServiceForm
 from organizations.models import Organization
 from organizations.paging import PAGE_SIZES
+from organizations.policies import InvitationPolicy
 from organizations.roles import INVITATION_TYPES, ROLE_SENTENCES, OrganizationKind, Role, can_be_sent_from
 
 from .messages import DECLINE_REASONS
 from .models import StatusWord
 from .selectors import Filters
-from .services import SHORT_LIFE_HOURS, SHORT_LIVED
+from .services import SHORT_LIFE_HOURS, SHORT_LIVED, usual_hours
 
 LIVES = (
     ("24", _("24 hours")),
@@ -94,17 +95,28 @@ def _role_field(roles: Iterable[Role]) -> forms.ChoiceField:
     )
 
 
-def _usual_time(roles: Iterable[Role]) -> tuple[str, str]:
+def _in_time_words(hours: int) -> str:
+    """Return a time as people say it: in days where it is some."""
+    if hours % 24 or hours <= SHORT_LIFE_HOURS:
+        return ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours}
+    return ngettext("%(n)d day", "%(n)d days", hours // 24) % {"n": hours // 24}
+
+
+def _usual_time(roles: Iterable[Role], policy: InvitationPolicy) -> tuple[str, str]:
     """Return how long a link works when nothing else is chosen, for these roles (C1): the words of the choice, and what
     explains them below the label where it depends on the role."""
-    short = ngettext("%(n)d hour", "%(n)d hours", SHORT_LIFE_HOURS) % {"n": SHORT_LIFE_HOURS}
-    days = settings.INVITATION_TOKEN_EXPIRE_DAYS
-    usual = ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
-    is_short = {role in SHORT_LIVED for role in roles}
-    if is_short == {True, False}:
-        help_text = _("Usual: %(usual)s, for administrators %(short)s.") % {"usual": usual, "short": short}
-        return str(_("The usual time")), help_text
-    return _("%(usual)s (usual)") % {"usual": short if is_short == {True} else usual}, ""
+    roles = list(roles) or [Role.MEDICAL_STAFF]  # for nobody: the page says so instead of the form
+    for_most = {usual_hours(role, policy) for role in roles if role not in SHORT_LIVED}
+    short = {usual_hours(role, policy) for role in roles if role in SHORT_LIVED}
+    if for_most and short and for_most != short:
+        words = {"usual": _in_time_words(for_most.pop()), "short": _in_time_words(short.pop())}
+        return str(_("The usual time")), _("Usual: %(usual)s, for administrators %(short)s.") % words
+    return _("%(usual)s (usual)") % {"usual": _in_time_words((for_most or short).pop())}, ""
+
+
+def _lives(policy: InvitationPolicy) -> list[tuple[str, Any]]:
+    """Return the choices that the organization's policy leaves."""
+    return [(hours, words) for hours, words in LIVES if not policy.hours or int(hours) <= policy.hours]
 
 
 class ContentForm(ServiceForm):
@@ -137,13 +149,13 @@ class NewInvitationForm(ContentForm):
     )
     field_order = ["invitation_type", "email", "first_name", "last_name", "expires_in_hours", "language", "message"]
 
-    def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, roles: Iterable[Role], policy: InvitationPolicy, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         roles = list(roles)
         self.fields["invitation_type"] = _role_field(roles)
         field = self.fields["expires_in_hours"]
-        usual, field.help_text = _usual_time(roles)
-        field.choices = [("", usual), *LIVES]  # type: ignore[attr-defined]
+        usual, field.help_text = _usual_time(roles, policy)
+        field.choices = [("", usual), *_lives(policy)]  # type: ignore[attr-defined]
         self.order_fields(self.field_order)
 
     def typed(self) -> dict[str, Any]:
@@ -160,12 +172,12 @@ class EditInvitationForm(ContentForm):
     )
     field_order = ["invitation_type", "first_name", "last_name", "expires_in_hours", "language", "message"]
 
-    def __init__(self, *args: Any, roles: Iterable[Role], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, roles: Iterable[Role], policy: InvitationPolicy, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         roles = list(roles)
         self.fields["invitation_type"] = _role_field(roles)
         field = self.fields["expires_in_hours"]
-        field.choices = [("", _("Leave the end as it is")), *LIVES]  # type: ignore[attr-defined]
+        field.choices = [("", _("Leave the end as it is")), *_lives(policy)]  # type: ignore[attr-defined]
         field.help_text = _("If you change the role, the time starts again in full.")
         if SHORT_LIVED & set(roles):
             field.help_text = _("If you change the role, the time starts again in full; for administrators 48 hours.")

@@ -18,15 +18,24 @@ from healthivr.kernel.masking import address_digest, mask_email
 from healthivr.kernel.names import clean_text
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
+from organizations.policies import InvitationPolicy
 from organizations.roles import INVITATION_TYPES, Capability, OrganizationKind, Role, founds_organization
 from organizations.seats import NoSeatLeft, lock_free_seats, lock_seats, release_seat, reserve_seat
-from organizations.selectors import invitable_types, system_actor
+from organizations.selectors import invitable_types, settings_of, system_actor
 from organizations.services import AlreadyMember
 from organizations.tenancy import platform
 
 from .delivery import hint_relay
 from .entitlement import inviter_is_entitled
-from .errors import AddressBounced, DuplicateInvitation, OwnAddress, RoleNotAllowed, SameAddress, SendLimitReached
+from .errors import (
+    AddressBounced,
+    DuplicateInvitation,
+    EmailDomainNotAllowed,
+    OwnAddress,
+    RoleNotAllowed,
+    SameAddress,
+    SendLimitReached,
+)
 from .lifecycle import advance
 from .models import ADDRESS_CORRECTED, Channel, Delivery, InvitationHistory, Purpose, UserInvitation
 from .selectors import invitation_to_manage
@@ -56,8 +65,9 @@ def create_invitation(
 ) -> UserInvitation:
     """Invite somebody, and queue the mail in the same transaction.
 
-    `expires_in_hours` is 1 to 720; without it the type's default holds (C1). Raises Malformed, Refused
-    (`email_look_alike`, `own_address`), RoleNotAllowed, AlreadyMember, DuplicateInvitation, NoSeatLeft.
+    `expires_in_hours` is 1 to 720, and no more than the organization's policy; without it the policy, or the type's
+    default, holds (C1). Raises Malformed, Refused (`email_look_alike`, `own_address`), RoleNotAllowed, AlreadyMember,
+    EmailDomainNotAllowed, DuplicateInvitation, NoSeatLeft.
     """
     role = _invitable_role(actor, invitation_type)
     address = normalise_email(email)
@@ -69,9 +79,9 @@ def create_invitation(
         "last_name": _optional_name(last_name, field="last_name"),
         "message": clean_message(message),
         "language": _known_language(language),
-        "expires_at": at + _life(role, expires_in_hours),
     }
-    invitation = _unless_overdue_blocks(lambda: _insert(actor, role, values, at=at), actor, address, at=at)
+    hours = _known_hours(expires_in_hours)
+    invitation = _unless_overdue_blocks(lambda: _insert(actor, role, values, hours, at=at), actor, address, at=at)
     audit.record(
         actor=actor,
         action="invitation.created",
@@ -102,15 +112,19 @@ def _unless_overdue_blocks(attempt: Callable[[], Result], actor: Actor, address:
                 raise
 
 
-def _insert(actor: Actor, role: Role, values: dict[str, Any], *, at: datetime) -> UserInvitation:
-    """The three statements of a creation: seat, invitation, delivery."""
+def _insert(actor: Actor, role: Role, values: dict[str, Any], hours: int | None, *, at: datetime) -> UserInvitation:
+    """The three statements of a creation: seat, or where none is taken the settings alone; invitation; delivery."""
     nonce = new_nonce()
     try:
         with transaction.atomic():
             if _takes_seat(role, actor.organization):
-                held = reserve_seat(organization_id=actor.organization_id, email=values["email"])
-                if role in held:
+                seat = reserve_seat(organization_id=actor.organization_id, email=values["email"])
+                if role in seat.held:
                     raise AlreadyMember(field="email")
+                policy = seat.policy
+            else:
+                policy = settings_of(actor.organization).invitation_policy
+            require_domain(role, actor.organization, values["email"], policy)
             invitation = UserInvitation.objects.create(
                 organization=actor.organization,
                 invitation_type=role,
@@ -120,6 +134,7 @@ def _insert(actor: Actor, role: Role, values: dict[str, Any], *, at: datetime) -
                 upline_id=actor.user_id,
                 created_at=at,
                 updated_at=at,
+                expires_at=at + _life(role, hours, policy),
                 **values,
             )
             _queue(invitation, at=at)
@@ -182,15 +197,43 @@ def _known_language(language: str) -> str:
     return language
 
 
-def _life(role: Role, hours: int | None) -> timedelta:
-    """C1: seven days, 48 hours for those who run things, 1 to 720 hours by choice."""
-    if hours is None:
-        if role in SHORT_LIVED:
-            return timedelta(hours=SHORT_LIFE_HOURS)
-        return timedelta(days=settings.INVITATION_TOKEN_EXPIRE_DAYS)
-    if not 1 <= hours <= MAX_HOURS:
+def _known_hours(hours: int | None) -> int | None:
+    if hours is not None and not 1 <= hours <= MAX_HOURS:
         raise Malformed(_("Choose between 1 and 720 hours."), code="expires_in_hours", field="expires_in_hours")
-    return timedelta(hours=hours)
+    return hours
+
+
+def usual_hours(role: Role, policy: InvitationPolicy) -> int:
+    """Return how long a link works when nobody chooses (C1): what the organization's policy says, else seven days. For
+    those who run things 48 hours, which a policy shortens and never lengthens."""
+    if role in SHORT_LIVED:
+        return min(SHORT_LIFE_HOURS, policy.hours or SHORT_LIFE_HOURS)
+    return policy.hours or settings.INVITATION_TOKEN_EXPIRE_DAYS * 24
+
+
+def _life(role: Role, hours: int | None, policy: InvitationPolicy) -> timedelta:
+    """How long a link works: 1 to 720 hours by choice, and never longer than the organization's policy, which could be
+    passed over otherwise by whoever invites."""
+    _known_hours(hours)
+    if hours and policy.hours and hours > policy.hours:
+        raise Malformed(
+            _("Your organization lets an invitation work for %(most)d hours at most.") % {"most": policy.hours},
+            code="expires_in_hours",
+            field="expires_in_hours",
+        )
+    return timedelta(hours=hours or usual_hours(role, policy))
+
+
+def _within(life: timedelta, policy: InvitationPolicy) -> timedelta:
+    """The period of an earlier issue, cut to what the policy has become."""
+    return min(life, timedelta(hours=policy.hours)) if policy.hours else life
+
+
+def require_domain(role: Role, organization: Organization, address: str, policy: InvitationPolicy) -> None:
+    """Raise EmailDomainNotAllowed when the policy keeps the address out. It speaks of who joins: a founder's address is
+    the founded organization's matter."""
+    if _takes_seat(role, organization) and not policy.allows(address):
+        raise EmailDomainNotAllowed(policy.email_domains, field="email")
 
 
 # --- change ----------------------------------------------------------------------------------------------------------
@@ -212,7 +255,7 @@ def update_invitation(
     A changed role or expiry kills the link and mails a new one. `email` may be the invitation's own, and no other: an
     address is not changed beside anything else, but by `correct_address`. Who changes anything must be allowed to invite
     for the role (architecture.md 4). Raises IllegalTransition once it is closed, RoleNotAllowed, AlreadyMember,
-    NoSeatLeft, SendLimitReached, AddressBounced, Malformed.
+    NoSeatLeft, SendLimitReached, AddressBounced, EmailDomainNotAllowed, Malformed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
@@ -238,8 +281,9 @@ def update_invitation(
                     lambda: _move_seat(invitation, old_role, role), actor, invitation.email or "", at=at
                 )
                 new["invitation_type"] = str(role.value)
+            policy = _policy_for(invitation, role)
             keeps_period = expires_in_hours is None and not (is_new_role and role in SHORT_LIVED)
-            life = _period(invitation) if keeps_period else _life(role, expires_in_hours)
+            life = _within(_period(invitation), policy) if keeps_period else _life(role, expires_in_hours, policy)
             new |= {"expires_at": at + life, **_new_link(actor, invitation, role, at=at)}
         changes = _changes(invitation, new)
         if not changes and not needs_new_link:
@@ -261,6 +305,13 @@ def _changes(invitation: UserInvitation, new: dict[str, Any]) -> dict[str, list[
         for field in new
         if field in shown | hidden and getattr(invitation, field) != new[field]
     }
+
+
+def _policy_for(invitation: UserInvitation, role: Role) -> InvitationPolicy:
+    """Return the policy that a fresh issue has to keep. Raises EmailDomainNotAllowed: it is asked at every issue."""
+    policy = settings_of(invitation.organization).invitation_policy
+    require_domain(role, invitation.organization, invitation.email or "", policy)
+    return policy
 
 
 def _move_seat(invitation: UserInvitation, old: Role, new: Role) -> None:
@@ -331,9 +382,10 @@ def _period(invitation: UserInvitation) -> timedelta:
 
 
 def resend_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> UserInvitation:
-    """Mail a new link with a full new period; earlier links die. An expired invitation is renewed.
+    """Mail a new link with a full new period, as long as the last or what the policy has left of it; earlier links die.
+    An expired invitation is renewed.
 
-    Raises IllegalTransition when it is closed, AddressBounced, SendLimitReached.
+    Raises IllegalTransition when it is closed, AddressBounced, SendLimitReached, EmailDomainNotAllowed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
@@ -347,7 +399,8 @@ def resend_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> Use
 def renew_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> UserInvitation:
     """Open an expired invitation again, with a new link, a full new period and a seat.
 
-    Raises IllegalTransition unless it has expired, RoleNotAllowed, DuplicateInvitation, NoSeatLeft, AlreadyMember.
+    Raises IllegalTransition unless it has expired, RoleNotAllowed, DuplicateInvitation, NoSeatLeft, AlreadyMember,
+    EmailDomainNotAllowed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
@@ -373,8 +426,9 @@ def _reopen(actor: Actor, invitation: UserInvitation, *, at: datetime) -> UserIn
 
 
 def _reissue(actor: Actor, invitation: UserInvitation, event: Event, *, action: str, at: datetime) -> UserInvitation:
-    link = _new_link(actor, invitation, Role(invitation.invitation_type), at=at)
-    changes: dict[str, Any] = {"expires_at": at + _period(invitation), **link}
+    role = Role(invitation.invitation_type)
+    life = _within(_period(invitation), _policy_for(invitation, role))
+    changes: dict[str, Any] = {"expires_at": at + life, **_new_link(actor, invitation, role, at=at)}
     if not advance(invitation, event, at=at, by_id=actor.user_id, **changes):
         _raise_what_is_true(invitation, at=at)
     _mail_new_link(invitation, at=at)
@@ -418,7 +472,8 @@ def correct_address(*, actor: Actor, invitation_id: UUID, email: str, at: dateti
         if invitation_to_manage(actor=actor, invitation_id=invitation_id).email == normalise_email(email):
             raise SameAddress(field="email")
         old = cancel_invitation(actor=actor, invitation_id=invitation_id, reason=ADDRESS_CORRECTED, at=at)
-        hours = max(1, round(_period(old).total_seconds() / 3600))
+        life = _within(_period(old), settings_of(actor.organization).invitation_policy)
+        hours = max(1, round(life.total_seconds() / 3600))
         return create_invitation(
             actor=actor,
             invitation_type=old.invitation_type,
@@ -452,8 +507,8 @@ def cancel_invitation(*, actor: Actor, invitation_id: UUID, reason: str = "", at
 def _reserve(invitation: UserInvitation, role: Role) -> None:
     """Take the seat of an invitation for `role`. Raises NoSeatLeft, and AlreadyMember when its owner has the role."""
     if _takes_seat(role, invitation.organization):
-        held = reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "")
-        if role in held:
+        seat = reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+        if role in seat.held:
             raise AlreadyMember
 
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from healthivr.kernel.errors import DomainError
 
 from .paging import PAGE_SIZES
+from .policies import IDLE_MINUTES, INVITATION_HOURS
 from .roles import OrganizationKind, Role, can_work_in
 from .selectors import PeopleFilters
 
@@ -54,10 +55,60 @@ class OrganizationForm(ServiceForm):
         required=False,
     )
 
+    idle_minutes = forms.IntegerField(
+        label=_("Signed out after minutes without an act"),
+        help_text=_(
+            "5 to 30. Counts for everybody here, in all of their organizations; the shortest time wins. A warning comes"
+            " first."
+        ),
+        min_value=IDLE_MINUTES[0],
+        max_value=IDLE_MINUTES[1],
+        error_messages=dict.fromkeys(
+            ("required", "invalid", "min_value", "max_value"), _("Enter a number of minutes, 5 to 30.")
+        ),
+        widget=forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+    requires_second_factor = forms.BooleanField(
+        label=_("Everybody signs in with a second factor"),
+        help_text=_(
+            "Administrators, doctors and privacy officers always do. With this, the others set one up at their next"
+            " visit, before anything else opens."
+        ),
+        required=False,
+    )
+    invitation_hours = forms.IntegerField(
+        label=_("Invitations work for hours"),
+        help_text=_(
+            "1 to 720. The usual time of an invitation and the longest that anybody can choose. Empty: seven days, and"
+            " 48 hours for administrators of programs and of the platform, which this number can shorten only."
+        ),
+        required=False,
+        min_value=INVITATION_HOURS[0],
+        max_value=INVITATION_HOURS[1],
+        error_messages=dict.fromkeys(
+            ("invalid", "min_value", "max_value"), _("Enter a number of hours, 1 to 720, or leave it empty.")
+        ),
+        widget=forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+    email_domains = forms.CharField(
+        label=_("Allowed e-mail domains"),
+        help_text=_(
+            "One a line, such as example.org. Only addresses there can be invited to join and can accept; a domain below"
+            " another needs a line of its own. Members stay, and whoever founds an organization of their own may come"
+            " from anywhere. Empty: every domain."
+        ),
+        required=False,
+        max_length=10_000,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocapitalize": "off"}),
+    )
+
     def __init__(self, *args: Any, kind: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if kind != OrganizationKind.PRACTICE:
             del self.fields["staff_may_invite"]  # speaks of roles that only practices have
+
+    def clean_email_domains(self) -> list[str]:
+        return str(self.cleaned_data["email_domains"]).splitlines()
 
 
 class PeopleFilterForm(forms.Form):

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID, new_id
 
+from .policies import InvitationPolicy
 from .roles import NEVER_ADMINISTRATORS, OrganizationKind, Role
 from .tenancy import TenantModel
 
@@ -81,11 +82,11 @@ class OrganizationSettings(TenantModel):
     staff_may_invite = models.BooleanField(default=False)
     #: After how many minutes without an act its people are signed out.
     idle_minutes = models.PositiveSmallIntegerField(default=15)
-    #: How long its invitations live; None leaves it to the type (C1).
+    #: How long its invitations live, and the longest that one may; None leaves it to the type (C1).
     invitation_hours = models.PositiveSmallIntegerField(null=True, blank=True)
     #: Whether all of its people sign in with a second factor, beside the roles that always do.
     requires_second_factor = models.BooleanField(default=False)
-    #: Domains that its invitations may go to; empty allows all.
+    #: Domains of the addresses that may join it; empty allows all.
     email_domains = ArrayField(models.CharField(max_length=253), default=list, blank=True)
     updated_at = models.DateTimeField()
 
@@ -106,6 +107,10 @@ class OrganizationSettings(TenantModel):
                 name="settings_invitation_1_to_720_hours",
             ),
         ]
+
+    @property
+    def invitation_policy(self) -> InvitationPolicy:
+        return InvitationPolicy(self.invitation_hours, tuple(self.email_domains))
 
     def __str__(self) -> str:
         return f"settings of {self.organization_id}"

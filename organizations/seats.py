@@ -1,6 +1,7 @@
 """Seats: one counter an organization, moved by conditional UPDATEs (performance.md 9.3). Every path that adds or frees a
 seat comes through here."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from healthivr.kernel.errors import Conflict
 
 from .models import Membership, OrganizationSettings
+from .policies import InvitationPolicy
 
 
 class NoSeatLeft(Conflict):
@@ -19,6 +21,15 @@ class NoSeatLeft(Conflict):
 
     code = "no_seat_left"
     message = _("No seat is left on your plan. Cancel an open invitation, remove a member, or ask us for more seats.")
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What the statement that takes a seat says beside: which active roles the owner of the address has there already,
+    and the organization's policy for its invitations."""
+
+    held: list[str]
+    policy: InvitationPolicy
 
 
 def _held(address: str) -> str:
@@ -30,24 +41,25 @@ def _held(address: str) -> str:
     )
 
 
-def reserve_seat(*, organization_id: UUID, email: str) -> list[str]:
+def reserve_seat(*, organization_id: UUID, email: str) -> Seat:
     """Take a seat for an invitation to `email`, unless its owner is a member already and has one.
 
-    One statement that locks the organization's settings row, which makes it the first lock of the transaction. Returns
-    the roles that the owner of the address already holds there. Raises NoSeatLeft.
+    One statement that locks the organization's settings row, which makes it the first lock of the transaction, and
+    reads from it what decides about the invitation. Raises NoSeatLeft.
     """
     table = OrganizationSettings._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} s SET seats_used = seats_used + CASE WHEN {_held('%s')} IS NULL THEN 1 ELSE 0 END"
             f" WHERE organization_id = %s AND (seats_used < seat_limit OR {_held('%s')} IS NOT NULL)"
-            f" RETURNING coalesce({_held('%s')}, ARRAY[]::text[])",
+            f" RETURNING coalesce({_held('%s')}, ARRAY[]::text[]), invitation_hours, email_domains",
             [email, organization_id, email, email],
         )
         row = cursor.fetchone()
     if row is None:
         raise NoSeatLeft
-    return list(row[0])
+    held, hours, domains = row
+    return Seat(list(held), InvitationPolicy(hours, tuple(domains)))
 
 
 def release_seat(*, organization_id: UUID, email: str, seats: int = 1) -> None:

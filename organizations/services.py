@@ -1,10 +1,14 @@
 """Writes on organizations and memberships."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 from django.dispatch import Signal
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +20,7 @@ from healthivr.kernel.names import clean_line, clean_text
 
 from .actor import Actor
 from .models import Membership, MembershipStatus, Organization, OrganizationSettings
+from .policies import clean_domains, clean_idle_minutes, clean_invitation_hours, in_words
 from .roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role
 from .seats import free_member_seat, lock_seats
 
@@ -198,26 +203,64 @@ def _require_another_administrator(membership: Membership) -> None:
         raise LastAdministrator
 
 
-def update_organization(*, actor: Actor, name: str, staff_may_invite: bool, at: datetime) -> Organization:
-    """Change the name of the actor's organization and what its administrators decide."""
+class Keep(Enum):
+    """Says that a value which may be None stays as it is."""
+
+    IT = 1
+
+
+def update_organization(
+    *,
+    actor: Actor,
+    name: str | None = None,
+    staff_may_invite: bool | None = None,
+    idle_minutes: int | None = None,
+    invitation_hours: int | Keep | None = Keep.IT,
+    requires_second_factor: bool | None = None,
+    email_domains: Sequence[str] | None = None,
+    at: datetime,
+) -> Organization:
+    """Change the name of the actor's organization and what its administrators decide; what is not given stays. Raises
+    Malformed (`organization_name`, `idle_minutes`, `invitation_hours`, `email_domains`)."""
     actor.require(Capability.MANAGE_ORGANIZATION)
+    asked: dict[str, Any] = {}
+    if staff_may_invite is not None:
+        asked["staff_may_invite"] = staff_may_invite
+    if idle_minutes is not None:
+        asked["idle_minutes"] = clean_idle_minutes(idle_minutes)
+    if invitation_hours is not Keep.IT:
+        asked["invitation_hours"] = clean_invitation_hours(invitation_hours)
+    if requires_second_factor is not None:
+        asked["requires_second_factor"] = requires_second_factor
+    if email_domains is not None:
+        asked["email_domains"] = clean_domains(email_domains)
     with transaction.atomic():
         settings = lock_seats(organization_id=actor.organization_id)
         organization = Organization.objects.select_for_update(no_key=True).get(pk=actor.organization_id)
-        before = {"name": organization.name, "staff_may_invite": str(settings.staff_may_invite).lower()}
-        organization.name = clean_name(name)
-        organization.save(update_fields=["name"])
-        settings.staff_may_invite = staff_may_invite
-        settings.updated_at = at
-        settings.save(update_fields=["staff_may_invite", "updated_at"])
-        after = {"name": organization.name, "staff_may_invite": str(staff_may_invite).lower()}
-        changes = {field: [before[field], after[field]] for field in before if before[field] != after[field]}
+        changes = _changed(organization, {} if name is None else {"name": clean_name(name)})
         if changes:
+            organization.save(update_fields=["name"])
+        changed = _changed(settings, asked)
+        if changed:
+            settings.updated_at = at
+            settings.save(update_fields=[*changed, "updated_at"])
+        if changes or changed:
             audit.record(
                 actor=actor,
                 action="organization.updated",
                 target=organization,
                 organization_id=organization.pk,
-                changes=changes,
+                changes=changes | changed,
             )
     return organization
+
+
+def _changed(row: Model, values: dict[str, Any]) -> dict[str, list[str]]:
+    """Set what differs, and return before and after as the trail shows them."""
+    changes = {}
+    for field, value in values.items():
+        before = getattr(row, field)
+        if before != value:
+            setattr(row, field, value)
+            changes[field] = [in_words(before), in_words(value)]
+    return changes

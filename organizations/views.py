@@ -152,21 +152,24 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
 def settings(request: TenantRequest, organization: str) -> HttpResponse:
     """What the organization is called and allows; for those who may not change it, to read."""
     actor = request.actor
-    actor.require(Capability.VIEW_ORGANIZATION)
+    actor.require(Capability.MANAGE_ORGANIZATION if request.method == "POST" else Capability.VIEW_ORGANIZATION)
     now = selectors.settings_of(actor.organization)
     form = OrganizationForm(
         request.POST if request.method == "POST" else None,
         kind=actor.organization.kind,
-        initial={"organization_name": actor.organization.name, "staff_may_invite": now.staff_may_invite},
+        initial={
+            "organization_name": actor.organization.name,
+            "email_domains": "\n".join(now.email_domains),
+            **{
+                field: getattr(now, field)
+                for field in ("staff_may_invite", "idle_minutes", "invitation_hours", "requires_second_factor")
+            },
+        },
     )
     if form.is_valid():
+        values = dict(form.cleaned_data)
         try:
-            services.update_organization(
-                actor=actor,
-                name=form.cleaned_data["organization_name"],
-                staff_may_invite=form.cleaned_data.get("staff_may_invite", now.staff_may_invite),
-                at=timezone.now(),
-            )
+            services.update_organization(actor=actor, name=values.pop("organization_name"), at=timezone.now(), **values)
         except DomainError as error:
             if error.field not in form.fields:
                 raise

@@ -183,7 +183,7 @@ POLICY: dict[str, list[Ask]] = {
     "organizations:end_membership": [page(lowest=403), page("POST", lowest=403, body={"reason": "She moved."})],
     "organizations:settings": [
         page(lowest=200),
-        page("POST", lowest=403, body={"organization_name": "Lee and Partners"}),
+        page("POST", lowest=403, body={"organization_name": "Lee and Partners", "idle_minutes": "10"}),
     ],
     # --- the API
     "invitations_api:list": [call("GET", allowed=200), call("POST", allowed=201, body=NEW)],

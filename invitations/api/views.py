@@ -52,7 +52,7 @@ STAFF = problems(
 CHANGE = problems(
     e400="malformed_field, malformed_body, organization_required, email_malformed, name",
     e409="illegal_transition, already_member, no_seat_left, send_limit_reached, address_bounced",
-    e422="email_look_alike",
+    e422="email_look_alike, email_domain_not_allowed",
 )
 LINK = problems(
     e400="malformed_field, malformed_body",
@@ -116,7 +116,7 @@ class InvitationListView(InvitationAPIView):
             **problems(
                 e400="malformed_field, malformed_body, organization_required, email_malformed, name",
                 e409="duplicate_invitation, already_member, no_seat_left",
-                e422="email_look_alike, own_address",
+                e422="email_look_alike, own_address, email_domain_not_allowed",
             ),
         },
     )
@@ -159,7 +159,7 @@ class InvitationDetailView(InvitationAPIView):
             **problems(
                 e409="illegal_transition, duplicate_invitation, already_member, no_seat_left, send_limit_reached,"
                 " address_bounced",
-                e422="email_look_alike, own_address, same_address",
+                e422="email_look_alike, own_address, same_address, email_domain_not_allowed",
             ),
         },
     )
@@ -279,7 +279,8 @@ class AcceptView(LinkAPIView):
                 e400="malformed_field, malformed_body, name, organization_name",
                 e401="sign_in_required",
                 e409="invitation_accepted, already_member",
-                e422="password_refused, account_switched_off, inviter_not_entitled, practice_not_yours",
+                e422="password_refused, account_switched_off, inviter_not_entitled, email_domain_not_allowed,"
+                " practice_not_yours",
             ),
         },
     )

@@ -33,6 +33,7 @@ from invitations import acceptance
 from invitations.errors import (
     AccountSwitchedOff,
     AlreadyAccepted,
+    EmailDomainNotAllowed,
     InvitationClosed,
     InvitationNotFound,
     InviterNotEntitled,
@@ -74,6 +75,7 @@ OUTCOMES: tuple[tuple[type[DomainError], str, str, int], ...] = (
     (AlreadyMember, "", "member", 409),
     (AccountSwitchedOff, "", "switched_off", 422),
     (InviterNotEntitled, "", "not_entitled", 422),
+    (EmailDomainNotAllowed, "", "domain", 422),
     (Conflict, "", "not_now", 409),
 )
 

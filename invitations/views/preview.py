@@ -14,11 +14,12 @@ from invitations.errors import RoleNotAllowed
 from invitations.forms import NewInvitationForm
 from invitations.messages import write_invitation
 from invitations.models import UserInvitation
-from invitations.services import SHORT_LIFE_HOURS, SHORT_LIVED, clean_message
+from invitations.services import clean_message, usual_hours
 from invitations.tokens import LINK_PATH
 from organizations.actor import Actor
+from organizations.policies import InvitationPolicy
 from organizations.roles import Capability, Role
-from organizations.selectors import invitable_types
+from organizations.selectors import invitable_types, settings_of
 from organizations.views import TenantRequest
 
 #: Stands where the link will be; it opens nothing.
@@ -34,9 +35,10 @@ def preview(request: TenantRequest, organization: str) -> HttpResponse:
     roles = invitable_types(actor=actor)
     if not roles:
         raise RoleNotAllowed
-    typed = NewInvitationForm(request.POST, roles=roles).typed()
+    policy = settings_of(actor.organization).invitation_policy
+    typed = NewInvitationForm(request.POST, roles=roles, policy=policy).typed()
     role = Role(typed["invitation_type"]) if typed.get("invitation_type") else None
-    invitation = _unsaved(actor, typed, role or roles[0])
+    invitation = _unsaved(actor, typed, role or roles[0], policy)
     mail = write_invitation(invitation, url=settings.BASE_URL + NO_LINK)
     if not request.htmx:  # type: ignore[attr-defined]
         return mail_frame(mail.html)
@@ -49,9 +51,8 @@ def preview(request: TenantRequest, organization: str) -> HttpResponse:
     return render(request, "invitations/_preview.html", context)
 
 
-def _unsaved(actor: Actor, typed: dict[str, Any], role: Role) -> UserInvitation:
+def _unsaved(actor: Actor, typed: dict[str, Any], role: Role, policy: InvitationPolicy) -> UserInvitation:
     """Return the invitation that the form describes so far; nothing is stored."""
-    usual = SHORT_LIFE_HOURS if role in SHORT_LIVED else 24 * settings.INVITATION_TOKEN_EXPIRE_DAYS
     return UserInvitation(
         organization=actor.organization,
         invited_by=actor.user,
@@ -61,5 +62,5 @@ def _unsaved(actor: Actor, typed: dict[str, Any], role: Role) -> UserInvitation:
         last_name=" ".join(typed.get("last_name", "").split()),
         message=clean_message(typed.get("message", "")),
         language=typed.get("language") or "en",
-        expires_at=timezone.now() + timedelta(hours=typed.get("expires_in_hours") or usual),
+        expires_at=timezone.now() + timedelta(hours=typed.get("expires_in_hours") or usual_hours(role, policy)),
     )

@@ -22,7 +22,7 @@ from invitations.models import StatusWord, UserInvitation
 from invitations.states import IllegalTransition
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.roles import Capability, OrganizationKind, Role
-from organizations.selectors import invitable_types
+from organizations.selectors import invitable_types, settings_of
 from organizations.views import TenantRequest
 
 get_or_post = require_http_methods(["GET", "HEAD", "POST"])
@@ -93,10 +93,11 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
     actor = request.actor
     actor.require(Capability.INVITE)
     roles = invitable_types(actor=actor)
+    policy = settings_of(actor.organization).invitation_policy
     if request.method == "POST":
-        form = NewInvitationForm(request.POST, roles=roles)
+        form = NewInvitationForm(request.POST, roles=roles, policy=policy)
     else:
-        form = NewInvitationForm(roles=roles, initial=_like(request))
+        form = NewInvitationForm(roles=roles, policy=policy, initial=_like(request))
     existing = ""
     if form.is_valid():
         try:
@@ -226,6 +227,7 @@ def edit(request: TenantRequest, organization: str, invitation_id: UUID) -> Http
     form = EditInvitationForm(
         request.POST if request.method == "POST" else None,
         roles=roles if present in roles else [present, *roles],
+        policy=settings_of(actor.organization).invitation_policy,
         initial={
             field: getattr(invitation, field)
             for field in ("invitation_type", "first_name", "last_name", "language", "message")

@@ -12,18 +12,19 @@ from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform
 
 HERE = "/o/lee-family-practice/settings/"
+UNCHANGED = {"idle_minutes": "15", "requires_second_factor": "", "invitation_hours": "", "email_domains": ""}
 
 
 def test_settings__administrator__saved_and_said_so(world: World) -> None:
     client = browser(world.lee)
     page = read(client.get(HERE))
-    assert page.values == {"organization_name": "Lee Family Practice", "staff_may_invite": ""}
+    assert page.values == {"organization_name": "Lee Family Practice", "staff_may_invite": "", **UNCHANGED}
     assert "4 of 25" in page.main
     response = submit(client, HERE, organization_name=" Lee  & Sons <Practice> ", staff_may_invite="on")
     assert (response.status_code, response["Location"]) == (302, HERE)
     page = read(client.get(HERE), 200, "Lee & Sons <Practice>")
     assert page.notices == ["The organization's settings are saved."]
-    assert page.values == {"organization_name": "Lee & Sons <Practice>", "staff_may_invite": "on"}
+    assert page.values == {"organization_name": "Lee & Sons <Practice>", "staff_may_invite": "on", **UNCHANGED}
     assert Organization.objects.get(pk=world.practice.pk).slug == "lee-family-practice"
     with platform("test"):
         assert OrganizationSettings.objects.get(organization=world.practice).staff_may_invite
@@ -53,10 +54,93 @@ def test_settings__name_that_is_none__said_at_its_field_and_what_was_typed_stays
     assert page.values["staff_may_invite"] == "on"
 
 
+POLICIES = {
+    "idle_minutes": "7",
+    "requires_second_factor": "on",
+    "invitation_hours": "36",
+    "email_domains": "Example.org\n@clinic.example\n",
+}
+
+
+@pytest.mark.seed("S2.26")
+def test_settings__policies__saved_shown_and_in_the_trail(world: World) -> None:
+    client = browser(world.lee)
+    assert submit(client, HERE, **POLICIES).status_code == 302
+    values = read(client.get(HERE)).values
+    assert {field: values[field] for field in POLICIES} == {
+        **POLICIES,
+        "email_domains": "clinic.example\nexample.org",
+    }
+    (event,) = acts.trail(world.practice)
+    assert event.changes == {
+        "idle_minutes": ["15", "7"],
+        "requires_second_factor": ["false", "true"],
+        "invitation_hours": ["", "36"],
+        "email_domains": ["", "clinic.example example.org"],
+    }
+    page = read(browser(world.mia).get(HERE))  # who may not change it reads it
+    assert "after 7 minutes" in page.main
+    assert "36 hours at most" in page.main
+    assert "clinic.example, example.org" in page.main
+    assert submit(client, HERE, invitation_hours="", email_domains="", requires_second_factor=None).status_code == 302
+    assert "every domain" in read(browser(world.mia).get(HERE)).main
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "message"),
+    [
+        ("idle_minutes", "4", "5 to 30"),
+        ("idle_minutes", "31", "5 to 30"),
+        ("idle_minutes", "", "5 to 30"),
+        ("idle_minutes", "soon", "5 to 30"),
+        ("invitation_hours", "0", "1 to 720"),
+        ("invitation_hours", "721", "1 to 720"),
+        ("invitation_hours", "1.5", "1 to 720"),
+        ("email_domains", "example.org\nnora@clinic.example", "“nora@clinic.example” is no domain"),
+    ],
+)
+def test_settings__policy_that_is_none__said_at_its_field_and_what_was_typed_stays(
+    world: World, field: str, typed: str, message: str
+) -> None:
+    client = browser(world.lee)
+    with acts.nothing_written():
+        page = read(submit(client, HERE, organization_name="Other", **{field: typed}), 422)
+    assert message in page.errors[field][0]
+    assert (page.values[field], page.values["organization_name"]) == (typed, "Other")
+
+
+@pytest.mark.seed("S0.24")
+def test_settings__posted_with_more_than_the_form_has__changes_nothing_else(world: World) -> None:
+    client = browser(world.lee)
+    page = read(client.get(HERE))
+    forged = {
+        **page.values,
+        "organization_name": "Renamed",
+        "slug": "stone-clinic",
+        "kind": "platform",
+        "state": "inactive",
+        "parent": str(world.strange_practice.pk),
+        "organization": str(world.strange_practice.pk),
+        "plan": "unlimited",
+        "seat_limit": "100000",
+        "seats_used": "0",
+    }
+    before = Organization.objects.values("slug", "kind", "state", "parent").get(pk=world.practice.pk)
+    client = Client()
+    client.force_login(world.lee)
+    assert client.post(HERE, {name: value for name, value in forged.items() if value}).status_code == 302
+    assert Organization.objects.get(pk=world.practice.pk).name == "Renamed"
+    assert Organization.objects.values("slug", "kind", "state", "parent").get(pk=world.practice.pk) == before
+    with platform("test"):
+        settings = OrganizationSettings.objects.get(organization=world.practice)
+        assert (settings.plan, settings.seat_limit, settings.seats_used) == ("standard", 25, 4)
+        assert Organization.objects.get(pk=world.strange_practice.pk).name == "Stone Clinic"
+
+
 def test_settings__organization_that_is_no_practice__no_choice_about_staff(world: World) -> None:
     boss = world.member(Role.SALES, OrganizationKind.DISTRIBUTOR, is_org_admin=True)
     page = read(browser(boss.user).get(f"/o/{boss.organization.slug}/settings/"))
-    assert list(page.values) == ["organization_name"]
+    assert list(page.values) == ["organization_name", *UNCHANGED]
 
 
 def test_settings__members_who_may_only_look__no_form_and_403_when_sent(world: World) -> None:
