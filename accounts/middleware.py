@@ -31,6 +31,14 @@ SESSION_ID = "sid"
 ENDED: dict[str, Promise] = {
     SessionEnd.IDLE: gettext_lazy("You were signed out because nothing was done here for a while. Sign in to go on."),
     SessionEnd.EXPIRED: gettext_lazy("You were signed out: a session lasts 24 hours. Sign in to go on."),
+    SessionEnd.ENDED_BY_OWNER: gettext_lazy("You were signed out from another of your sessions."),
+    SessionEnd.ENDED_BY_ADMINISTRATOR: gettext_lazy("You were signed out by an administrator. Sign in to go on."),
+    SessionEnd.PASSWORD_CHANGED: gettext_lazy("You were signed out because your password was changed. Sign in anew."),
+    SessionEnd.FACTOR_CHANGED: gettext_lazy("You were signed out because your second factor was changed. Sign in anew."),
+    SessionEnd.EMAIL_CHANGED: gettext_lazy("You were signed out because your e-mail address was changed. Sign in anew."),
+    SessionEnd.MEMBERSHIP_ENDED: gettext_lazy(
+        "You were signed out because a membership or role of yours ended. Sign in to go on."
+    ),
 }
 
 
@@ -64,7 +72,8 @@ class RegisteredSessionMiddleware(AuthenticationMiddleware):
             present = registry.present_session(session_id=UUID(named), at=now)
         if present is None or present.over:
             if present and present.over:
-                registry.end_overdue_session(session=present.session, reason=present.over, at=now)
+                if not present.session.ended_at:
+                    registry.end_overdue_session(session=present.session, reason=present.over, at=now)
                 request.session_over = present.over  # type: ignore[attr-defined]
             request.session.flush()
             return AnonymousUser()

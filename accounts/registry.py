@@ -39,7 +39,7 @@ class PresentSession:
     session: UserSession
     idle: timedelta
     requires_second_factor: bool
-    #: Why it is over; None while it lives.
+    #: Why it is over, written down yet or not; None while it lives.
     over: SessionEnd | None
 
     @property
@@ -92,20 +92,19 @@ def start_session(
 # --- on every request ------------------------------------------------------------------------------------------------
 def present_session(*, session_id: UUID, at: datetime) -> PresentSession | None:
     """Return a session with its person and the terms of their organizations, in one statement however many those are.
-    None when it is unknown or was ended, and of somebody who may no longer sign in."""
+    None when it is unknown, and of somebody who may no longer sign in."""
     session = (
         UserSession.objects.select_related("user")
         .annotate(terms=_terms(F("user_id")))
-        .filter(pk=session_id, ended_at=None, user__is_active=True)
+        .filter(pk=session_id, user__is_active=True)
         .first()
     )
     if session is None:
         return None
     terms: dict[str, Any] = session.terms  # type: ignore[attr-defined]
     idle = timedelta(minutes=terms["idle_minutes"])
-    return PresentSession(
-        session, idle, bool(terms["requires_second_factor"]), over=session.is_overdue(idle=idle, at=at)
-    )
+    over = SessionEnd(session.end_reason) if session.ended_at else session.is_overdue(idle=idle, at=at)
+    return PresentSession(session, idle, bool(terms["requires_second_factor"]), over)
 
 
 def _terms(person: Any) -> Func:
@@ -199,8 +198,8 @@ def end_sessions_on_leaving(*, membership: Membership, actor: Actor, at: datetim
 
 
 def _end(sessions: "QuerySet[UserSession]", *, actor: Actor, reason: SessionEnd, at: datetime) -> list[UserSession]:
-    """End those of some sessions that live, each with its event in the platform's chain. Locked first: of two that end
-    one session, one does."""
+    """End those of some sessions that live, each with its event in the chain of the organization where that is done.
+    Locked first: of two that end one session, one does."""
     with transaction.atomic():
         ended = list(sessions.filter(ended_at=None).order_by("pk").select_for_update(of=("self",), no_key=True))
         UserSession.objects.filter(pk__in=[session.pk for session in ended]).update(ended_at=at, end_reason=reason)
@@ -210,7 +209,7 @@ def _end(sessions: "QuerySet[UserSession]", *, actor: Actor, reason: SessionEnd,
                 actor=actor,
                 action="session.ended",
                 target=session,
-                organization_id=PLATFORM_ORGANIZATION_ID,
+                organization_id=actor.organization_id,
                 detail={"user": str(session.user_id), "reason": reason},
             )
     return ended

@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0005_sessions'),
+        ("accounts", "0005_sessions"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='accountmail',
-            name='kind',
-            field=models.CharField(choices=[('password_reset', 'Password reset'), ('locked', 'Sign-in locked')], max_length=30),
+            model_name="accountmail",
+            name="kind",
+            field=models.CharField(
+                choices=[("password_reset", "Password reset"), ("locked", "Sign-in locked")], max_length=30
+            ),
         ),
     ]

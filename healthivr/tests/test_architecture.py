@@ -190,6 +190,8 @@ def test_writes__the_list_of_readers__has_every_room() -> None:
 
 #: Who opens the door to all organizations, and why one organization's would not do.
 PLATFORM_DOOR = {
+    "accounts/lockout.py": "a stranger's guesses go into the platform's trail",
+    "accounts/registry.py": "sessions belong to people; their events go into the platform's trail",
     "accounts/services.py": "sign-in, reset and profile belong to a person, not to an organization",
     "healthivr/management/commands/demo.py": "makes a whole world",
     "invitations/acceptance.py": "the holder of a token does not say whose it is; joining may found an organization",

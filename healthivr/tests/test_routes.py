@@ -14,11 +14,12 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from accounts.links import reset_link_path
-from accounts.models import AccountMail, SetupLink
+from accounts.links import reset_link_path, unlock_link_path
+from accounts.models import AccountMail, SetupLink, SignInLock
 from audit import services as audit
 from audit.models import AuditEvent, AuditHead
 from healthivr.testing.factories import PASSWORD, InvitationFactory
+from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
 from invitations.states import Event
@@ -123,6 +124,7 @@ POLICY: dict[str, list[Ask]] = {
         ),
     ],
     "accounts:sign_out": [personal("POST", "302 /sign-in/")],
+    "accounts:unlock": [everybody("GET", 200), everybody("POST", "302 /sign-in/")],
     "accounts:password_reset": [
         everybody("GET", 200),
         everybody("POST", "302 /password-reset/sent/", body={"email": "mia@example.org"}),
@@ -228,6 +230,8 @@ ADMIN_MODELS = (
     "accounts_user",
     "accounts_accountmail",
     "accounts_setuplink",
+    "accounts_usersession",
+    "accounts_signinlock",
     "organizations_organization",
     "organizations_organizationsettings",
     "organizations_membership",
@@ -276,7 +280,7 @@ class Door:
             "membership_id": self.rows["organizations_membership"].pk,
             "secret": "never-made",
             "uid": uid,
-            "token": reset_token if "uid" in route.pattern else derive_token(invitation.token_nonce),
+            "token": self._token(route, reset_token, invitation),
             "object_id": self.rows.get(_admin_model(route.pattern), self.world.ana).pk,
             "app_label": "audit",
             "content_type_id": "1",
@@ -284,6 +288,13 @@ class Door:
         } | other
         plain = re.sub(r"\^?\(\?P(<\w+>)[^)]*\)", r"\1", route.pattern).removesuffix("$")
         return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(words[match[1]]), plain)
+
+    def _token(self, route: Route, reset_token: str, invitation: UserInvitation) -> str:
+        if "uid" in route.pattern:
+            return reset_token
+        if route.name == "accounts:unlock":
+            return unlock_link_path(self.world.omar).split("/")[2]
+        return derive_token(invitation.token_nonce)
 
     def request(self, client: Client, path: str, ask: Ask, organization: object = "") -> HttpResponse:
         """Send the request; to the API, from the practice unless another `organization` is named."""
@@ -332,6 +343,8 @@ def door(world: World, settings: Any) -> Door:
             "accounts_accountmail": AccountMail.objects.create(
                 kind="password_reset", status="sent", next_try_at=at, created_at=at
             ),
+            "accounts_usersession": session_of(world.mia),
+            "accounts_signinlock": SignInLock.objects.create(key="0" * 64, last_failure_at=at),
             "accounts_setuplink": SetupLink.objects.create(digest="0" * 64, expires_at=at),
             "organizations_organization": world.practice,
             "organizations_organizationsettings": OrganizationSettings.objects.get(organization=world.practice),

@@ -58,12 +58,12 @@ def count_seats_anew() -> None:
 
 
 def contents() -> dict[str, str]:
-    """Return a digest of every row that an invitation can touch. That an acceptance was refused is no change: the trail
-    says so, and tests of its own read it (`refusals`)."""
+    """Return a digest of every row that an invitation can touch. That an acceptance or a password was refused is no
+    change: the trail says so, and tests of its own read it (`refusals`)."""
     found = {}
     with platform("test"), connection.cursor() as cursor:
         for table in TABLES:
-            rows = " WHERE action <> 'invitation.accept_refused'" if table == "audit_event" else ""
+            rows = " WHERE action NOT IN ('invitation.accept_refused', 'session.refused')" if table == "audit_event" else ""
             cursor.execute(f"SELECT md5(string_agg(row::text, '|' ORDER BY row::text)) FROM {table} row{rows}")
             found[table] = cursor.fetchone()[0]
     return found

@@ -30,6 +30,8 @@ from patients.models import Patient
 GLOBAL_MODELS = {
     "accounts.User": "a person belongs to no organization; what they are somewhere is a membership",
     "accounts.AccountMail": "mail that a person's account causes: ids only",
+    "accounts.UserSession": "somebody's, not an organization's: one session acts in all that they belong to",
+    "accounts.SignInLock": "keyed digests of addresses, which may have no account at all",
     "accounts.SetupLink": "exists before any organization does",
     "organizations.Organization": "the directory: id, slug, name, kind, state, parent, and nothing private",
     "organizations.OrganizationClosure": "the directory's tree: pairs of ids",

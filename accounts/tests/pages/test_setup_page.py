@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, UserSession
 from accounts.services import create_setup_link
 from audit.models import AuditEvent
 from healthivr.testing.factories import PASSWORD, UserFactory
@@ -36,7 +36,11 @@ def test_setup__everything_right__administrator_signed_in_and_led_to_the_platfor
         event = AuditEvent.objects.order_by("recorded", "sequence").last()
     assert (membership.role, membership.is_org_admin) == ("admin", True)
     assert event is not None
-    assert (event.action, event.actor_id, event.target_id) == ("session.started", user.pk, str(user.pk))
+    assert (event.action, event.actor_id, event.target_id) == (
+        "session.started",
+        user.pk,
+        str(UserSession.objects.get().pk),
+    )
     assert (event.organization_id, event.request_id) == (membership.organization_id, response["X-Request-ID"])
     response = client.get("/")
     page = read(client.get(response["Location"]))

@@ -240,15 +240,15 @@ def test_end__the_last_administrator__said_on_top_and_nothing_done(world: World)
     assert page.values["reason"] == "Retiring"
 
 
-def test_end__one_s_own__led_home(world: World) -> None:
+def test_end__one_s_own__signed_out_and_told_why(world: World) -> None:
     with platform("test"):
         Membership.objects.filter(user=world.omar).update(is_org_admin=True)
     client = browser(world.lee)
     response = submit(client, here(world, world.lee, "end/"), reason="Retiring")
     assert response["Location"] == "/"
-    page = read(client.get("/"))
-    assert page.heading == "You do not belong to an organization"
-    assert page.notices == ["Jun Lee no longer belongs to Lee Family Practice. To bring them back, invite them again."]
+    page = read(client.get("/", follow=True))
+    assert page.heading == "Sign in"
+    assert page.notices == ["You were signed out because a membership or role of yours ended. Sign in to go on."]
 
 
 @pytest.mark.parametrize("junk", ["\0", "x" * 100_000, "\u202e", "💩"])
