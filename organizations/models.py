@@ -1,5 +1,7 @@
 """Organizations, who belongs to them, and their seats and settings."""
 
+from datetime import datetime, timedelta
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -121,6 +123,10 @@ class MembershipStatus(models.TextChoices):
     ENDED = "ended", _("Ended")
 
 
+#: After how long without a review of access a membership is flagged (security.md, 164.308(a)(4)(ii)(C)).
+REVIEW_EVERY = timedelta(days=90)
+
+
 class MembershipQuerySet(models.QuerySet["Membership"]):
     def active(self) -> "MembershipQuerySet":
         """Memberships that give rights now: not ended, of people who may sign in."""
@@ -129,6 +135,12 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
     def administrators(self) -> "MembershipQuerySet":
         """Active memberships of people who run their organization."""
         return self.active().filter(is_org_admin=True)
+
+    def unreviewed(self, *, at: datetime) -> "MembershipQuerySet":
+        """Active memberships that nobody has reviewed for 90 days, or since they began."""
+        return self.active().filter(
+            Q(reviewed_at=None, started_at__lte=at - REVIEW_EVERY) | Q(reviewed_at__lte=at - REVIEW_EVERY)
+        )
 
 
 class Membership(TenantModel):
@@ -148,6 +160,11 @@ class Membership(TenantModel):
     status = models.CharField(max_length=10, choices=MembershipStatus, default=MembershipStatus.ACTIVE)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
+    #: When somebody last looked whether it is still needed, and kept it; and who signed that.
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
 
     objects = MembershipQuerySet.as_manager()
 
@@ -168,6 +185,11 @@ class Membership(TenantModel):
             ),
             models.CheckConstraint(condition=~Q(upline=models.F("user")), name="membership_not_own_upline"),
             models.CheckConstraint(
+                condition=Q(reviewed_at=None, reviewed_by=None)
+                | Q(reviewed_at__isnull=False, reviewed_by__isnull=False) & ~Q(reviewed_by=models.F("user")),
+                name="membership_reviewed_by_somebody_else",
+            ),
+            models.CheckConstraint(
                 condition=~Q(role=Role.ADMIN) | Q(organization=PLATFORM_ORGANIZATION_ID),
                 name="membership_admins_are_platform_staff",
             ),
@@ -187,6 +209,10 @@ class Membership(TenantModel):
             # "My organizations", asked by people with several.
             models.Index(fields=["user"], condition=Q(status="active"), name="membership_of_user"),
         ]
+
+    def is_unreviewed(self, *, at: datetime) -> bool:
+        """Whether nobody has reviewed it for 90 days: the same as the queryset's `unreviewed`, of an active one."""
+        return (self.reviewed_at or self.started_at) <= at - REVIEW_EVERY
 
     @property
     def other_role_labels(self) -> str:

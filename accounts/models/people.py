@@ -40,6 +40,8 @@ class User(AbstractBaseUser):
     first_name = models.CharField(_("first name"), max_length=100)
     last_name = models.CharField(_("last name"), max_length=100)
     is_active = models.BooleanField(_("may sign in"), default=True)
+    #: An administrator has voided the password: a mailed link leads to the page that sets a new one, and nothing else in.
+    must_change_password = models.BooleanField(_("must choose a new password"), default=False)
     time_zone = models.CharField(_("time zone"), max_length=50, default="America/New_York")
     language = models.CharField(_("language"), max_length=10, default="en")
     invited_by = models.ForeignKey(
@@ -111,6 +113,8 @@ class SetupLink(models.Model):
 class AccountMailKind(models.TextChoices):
     PASSWORD_RESET = "password_reset", _("Password reset")
     LOCKED = "locked", _("Sign-in locked")
+    RESET_FORCED = "reset_forced", _("Password reset by an administrator")
+    LEAVER_RECEIPT = "leaver_receipt", _("Receipt: somebody left")
 
 
 class AccountMail(OutgoingMail):
@@ -119,6 +123,8 @@ class AccountMail(OutgoingMail):
     kind = models.CharField(max_length=30, choices=AccountMailKind)
     #: Nobody for an address that nobody has: such a row is never sent, and makes both cases cost the same.
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="+", db_index=False)
+    #: Further values of the template: numbers, and paths of ours made of ids. Nothing personal.
+    facts = models.JSONField(default=dict, blank=True)
 
     class Meta(OutgoingMail.Meta):
         indexes = [

@@ -30,6 +30,7 @@ class SessionEnd(models.TextChoices):
     EMAIL_CHANGED = "email_changed", _("The e-mail address changed")
     DEACTIVATED = "deactivated", _("The account was switched off")
     MEMBERSHIP_ENDED = "membership_ended", _("A membership ended")
+    ROLE_CHANGED = "role_changed", _("The role changed")
     TOKEN_REUSED = "token_reused", _("A used refresh token came back")
 
 
