@@ -34,8 +34,12 @@ ENDED: dict[str, Promise] = {
     SessionEnd.ENDED_BY_OWNER: gettext_lazy("You were signed out from another of your sessions."),
     SessionEnd.ENDED_BY_ADMINISTRATOR: gettext_lazy("You were signed out by an administrator. Sign in to go on."),
     SessionEnd.PASSWORD_CHANGED: gettext_lazy("You were signed out because your password was changed. Sign in anew."),
-    SessionEnd.FACTOR_CHANGED: gettext_lazy("You were signed out because your second factor was changed. Sign in anew."),
-    SessionEnd.EMAIL_CHANGED: gettext_lazy("You were signed out because your e-mail address was changed. Sign in anew."),
+    SessionEnd.FACTOR_CHANGED: gettext_lazy(
+        "You were signed out because your second factor was changed. Sign in anew."
+    ),
+    SessionEnd.EMAIL_CHANGED: gettext_lazy(
+        "You were signed out because your e-mail address was changed. Sign in anew."
+    ),
     SessionEnd.MEMBERSHIP_ENDED: gettext_lazy(
         "You were signed out because a membership or role of yours ended. Sign in to go on."
     ),

@@ -10,19 +10,10 @@ from healthivr.kernel.masking import mask_email
 from invitations.acceptance import founds
 from invitations.messages import DECLINE_REASONS
 from invitations.models import StatusWord, UserInvitation
+from organizations.api.strict import StrictSerializer
 from organizations.roles import INVITATION_TYPES
 
 TYPES = [(role.value, str(role.label)) for role in INVITATION_TYPES]
-
-
-class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses names that it does not know, so that a client learns of a typing error and nobody assigns by mass."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = set(data) - set(self.fields) if isinstance(data, dict) else set()
-        if unknown:
-            raise serializers.ValidationError({name: ["This field is not known here."] for name in sorted(unknown)})
-        return super().to_internal_value(data)
 
 
 class InvitationSerializer(serializers.ModelSerializer[UserInvitation]):

@@ -63,7 +63,11 @@ def contents() -> dict[str, str]:
     found = {}
     with platform("test"), connection.cursor() as cursor:
         for table in TABLES:
-            rows = " WHERE action NOT IN ('invitation.accept_refused', 'session.refused')" if table == "audit_event" else ""
+            rows = (
+                " WHERE action NOT IN ('invitation.accept_refused', 'session.refused')"
+                if table == "audit_event"
+                else ""
+            )
             cursor.execute(f"SELECT md5(string_agg(row::text, '|' ORDER BY row::text)) FROM {table} row{rows}")
             found[table] = cursor.fetchone()[0]
     return found
