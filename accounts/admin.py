@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.admin import ReadOnlyAdmin
 
-from .models import AccountMail, SetupLink, SignInLock, User, UserSession
+from .models import AccountMail, PractitionerCredential, SetupLink, SignInLock, User, UserSession
 
 
 @admin.register(User)
@@ -43,3 +43,10 @@ class UserSessionAdmin(ReadOnlyAdmin):
 class SignInLockAdmin(ReadOnlyAdmin):
     exclude = ("key",)
     list_display = ("__str__", "failures", "last_failure_at", "locked_until")
+
+
+@admin.register(PractitionerCredential)
+class PractitionerCredentialAdmin(ReadOnlyAdmin):
+    list_display = ("npi", "license_state", "standing", "approved_until", "submitted_at", "decided_at")
+    list_filter = ("standing", "license_state")
+    search_fields = ("npi",)

@@ -12,7 +12,7 @@ class AccountsConfig(AppConfig):
         from audit.registry import register
         from organizations.services import membership_ended
 
-        from .models import User, UserSession
+        from .models import PractitionerCredential, User, UserSession
         from .registry import end_sessions_on_leaving
 
         # The registry writes it, for browsers and tokens alike.
@@ -28,4 +28,9 @@ class AccountsConfig(AppConfig):
             UserSession,
             masked=["address", "user_agent"],
             excluded=["last_seen_at", "verified_at", "second_factor_at", "created_at", "expires_at"],
+        )
+        register(
+            PractitionerCredential,
+            masked=["license_number", "reason"],
+            excluded=["submitted_at", "decided_at", "decided_by", "license_ends_at", "reminded_days"],
         )

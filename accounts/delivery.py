@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.utils import timezone
+from django.utils import formats, timezone, translation
 
 from healthivr.kernel.ids import new_id
 from healthivr.kernel.mail import (
@@ -21,7 +21,7 @@ from healthivr.kernel.mail import (
 
 from .links import LINKS
 from .mail import write_mail
-from .models import AccountMail, AccountMailKind
+from .models import AccountMail, AccountMailKind, User
 from .outbox import LEASE, RUN_SECONDS, DeliveryStatus, due, outcome
 
 log = structlog.get_logger(__name__)
@@ -63,8 +63,7 @@ def _claim(*, at: datetime) -> AccountMail | None:
 def _send(connection: MailConnection, mail: AccountMail) -> bool:
     user = mail.user
     assert user is not None  # rows of nobody are made closed
-    values = {"first_name": user.first_name, "url": settings.BASE_URL + LINKS[AccountMailKind(mail.kind)](user)}
-    written = write_mail(f"accounts/email/{mail.kind}", values, language=user.language)
+    written = write_mail(f"accounts/email/{mail.kind}", _values(mail, user), language=user.language)
     message = build_message(
         to=user.email,
         subject=written.subject,
@@ -85,6 +84,21 @@ def _send(connection: MailConnection, mail: AccountMail) -> bool:
         return False
     _finish(mail, DeliveryStatus.SENT)
     return True
+
+
+def _values(mail: AccountMail, user: User) -> dict[str, str]:
+    """Return what a mail says; links and days are looked up now, for the row holds ids only."""
+    kind = AccountMailKind(mail.kind)
+    values = {"first_name": user.first_name, "url": settings.BASE_URL + LINKS[kind](user)}
+    if kind == AccountMailKind.LICENSE_EXPIRING:
+        values["last_day"] = _last_day(user)
+    return values
+
+
+def _last_day(user: User) -> str:
+    """Return the last day of somebody's license in their language."""
+    with translation.override(user.language):
+        return formats.date_format(user.practitioner_credential.license_expires_on, "DATE_FORMAT")
 
 
 def _finish(mail: AccountMail, status: DeliveryStatus, *, reason: str = "") -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from django.contrib.auth.tokens import default_token_generator
 from django.core import signing
+from django.urls import reverse
 from django.utils.http import urlsafe_base64_encode
 
 from .models import AccountMailKind, User
@@ -23,8 +24,18 @@ def unlock_link_path(user: User) -> str:
     return f"/unlock/{signing.dumps(str(user.pk), salt=UNLOCK_SALT)}/"
 
 
+def license_page_path(user: User) -> str:
+    """Return the path of the page about one's own license, which asks to sign in."""
+    return reverse("accounts:license")
+
+
 #: Where each mail leads.
 LINKS: dict[AccountMailKind, Callable[[User], str]] = {
     AccountMailKind.PASSWORD_RESET: reset_link_path,
     AccountMailKind.LOCKED: unlock_link_path,
+    AccountMailKind.LICENSE_APPROVED: license_page_path,
+    AccountMailKind.LICENSE_REJECTED: license_page_path,
+    AccountMailKind.LICENSE_SUSPENDED: license_page_path,
+    AccountMailKind.LICENSE_EXPIRED: license_page_path,
+    AccountMailKind.LICENSE_EXPIRING: license_page_path,
 }

@@ -5,6 +5,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from . import delivery, registry
+from .practitioners import services as practitioners
 
 
 @shared_task(name="accounts.tasks.relay_account_mail")
@@ -23,3 +24,14 @@ def clear_expired_sessions() -> None:
 def end_overdue_sessions() -> int:
     """Write down which sessions are over; every minute, by beat."""
     return registry.end_overdue_sessions(at=timezone.now())
+
+
+@shared_task(name="accounts.tasks.watch_licenses")
+def watch_licenses() -> int:
+    """Record which doctors' approvals are over by date, in batches, and remind those whose end is near."""
+    total = 0
+    while count := practitioners.record_expired_licenses(at=timezone.now()):
+        total += count
+    while practitioners.remind_of_licenses(at=timezone.now()):
+        pass
+    return total

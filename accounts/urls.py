@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import passwords, profile, setup, sign_in
+from .views import license, passwords, profile, setup, sign_in
 
 app_name = "accounts"
 urlpatterns = [
@@ -15,5 +15,6 @@ urlpatterns = [
     path("password-reset/done/", passwords.password_reset_done, name="password_reset_done"),
     path("password-reset/<str:uid>/<str:token>/", passwords.new_password, name="new_password"),
     path("profile/", profile.profile, name="profile"),
+    path("profile/license/", license.license, name="license"),
     path("profile/password/", passwords.change_password, name="change_password"),
 ]

@@ -18,3 +18,14 @@ def changes_of(target: Model, *, organization_id: UUID, action: str) -> list[dic
         outcome=Outcome.SUCCESS,
     )
     return list(acts.order_by("sequence").values_list("changes", flat=True))
+
+
+def events_of(target: Model, *, organization_id: UUID) -> list[AuditEvent]:
+    """Return every act on a record that succeeded, oldest first. Asked in a door."""
+    acts = AuditEvent.objects.filter(
+        organization_id=organization_id,
+        target_type=target._meta.label_lower,
+        target_id=str(target.pk),
+        outcome=Outcome.SUCCESS,
+    )
+    return list(acts.order_by("sequence"))

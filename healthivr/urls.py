@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("invitations.urls")),
     path("o/<slug:organization>/", include(([overview_page, *organization_pages], "organizations"))),
+    path("o/<slug:organization>/practitioners/", include("accounts.practitioners.urls")),
     path("favicon.ico", views.favicon, name="favicon"),
     path("healthz/", health.healthz, name="healthz"),
     path("readyz/", health.readyz, name="readyz"),

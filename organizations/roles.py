@@ -134,6 +134,9 @@ PATIENT_DATA_ROLES = frozenset(
     }
 )
 
+#: Who practices with a license of their own, which the platform approves (checklist S3.51).
+LICENSED_ROLES = frozenset({Role.DOCTOR})
+
 #: Who cannot run an organization: they are cared for there, and do not work there.
 NEVER_ADMINISTRATORS = frozenset({Role.PATIENT, Role.PROXY})
 

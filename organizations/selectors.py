@@ -113,6 +113,12 @@ def roles_in(user: "User", organization_id: UUID) -> list[Role]:
     return [role for role in Role if role in held]
 
 
+def has_role_anywhere(user: "User", roles: frozenset[Role]) -> bool:
+    """Say whether somebody has one of these roles in any organization now."""
+    with platform("does somebody have a role anywhere", is_logged=False):
+        return Membership.objects.active().filter(user=user, role__in=roles).exists()
+
+
 def is_in_organization(user: "User", organization_id: UUID) -> bool:
     """Say whether somebody is a member of an organization now, or a platform administrator, who acts in all of them."""
     with platform("is this person still there", is_logged=False):

@@ -1,5 +1,6 @@
 """People who sign in, what they sign in with, and the mails that their accounts cause."""
 
+from .credentials import PractitionerCredential
 from .locks import SignInLock
 from .people import AccountMail, AccountMailKind, SetupLink, User, UserManager, hash_password, normalise_password
 from .sessions import SessionEnd, SessionKind, UserSession
@@ -7,6 +8,7 @@ from .sessions import SessionEnd, SessionKind, UserSession
 __all__ = [
     "AccountMail",
     "AccountMailKind",
+    "PractitionerCredential",
     "SessionEnd",
     "SessionKind",
     "SetupLink",

@@ -115,6 +115,11 @@ class AccountMailKind(models.TextChoices):
     LOCKED = "locked", _("Sign-in locked")
     RESET_FORCED = "reset_forced", _("Password reset by an administrator")
     LEAVER_RECEIPT = "leaver_receipt", _("Receipt: somebody left")
+    LICENSE_APPROVED = "license_approved", _("License approved")
+    LICENSE_REJECTED = "license_rejected", _("License rejected")
+    LICENSE_SUSPENDED = "license_suspended", _("License suspended")
+    LICENSE_EXPIRED = "license_expired", _("License expired")
+    LICENSE_EXPIRING = "license_expiring", _("License expires soon")
 
 
 class AccountMail(OutgoingMail):

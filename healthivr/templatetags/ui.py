@@ -31,6 +31,8 @@ STATES: dict[str, tuple[str, str]] = {
     "complained": ("danger", "flag-fill"),
     "unknown": ("neutral", "question-circle"),
     "disabled": ("warning", "plug"),
+    "approved": ("success", "check-circle-fill"),
+    "suspended": ("danger", "pause-circle"),
     "active": ("success", "check-circle-fill"),
     "ended": ("neutral", "slash-circle"),
     "inactive": ("warning", "pause-circle"),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from accounts.links import reset_link_path, unlock_link_path
 from accounts.models import AccountMail, SetupLink, SignInLock
+from accounts.tests.practitioners.acts import npi_number, submit
 from audit import services as audit
 from audit.models import AuditEvent, AuditHead
 from healthivr.testing.factories import PASSWORD, InvitationFactory
@@ -25,6 +27,7 @@ from invitations.models import Delivery, InvitationBatch, InvitationHistory, Use
 from invitations.states import Event
 from invitations.tokens import derive_token
 from organizations.models import Membership, OrganizationSettings
+from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform, tenant
 from patients.models import Patient
 
@@ -70,6 +73,8 @@ class Ask:
     by: str = "lee"
     #: Which of the practice's invitations: `invitation` is open, `expired` is not.
     about: str = "invitation"
+    #: In whose organization: the practice's, or the platform's, where Ana is and nobody else of the cast.
+    where: str = "practice"
     carries_link: bool = False
     htmx: bool = False
 
@@ -82,6 +87,18 @@ def page(method: str = "GET", *, lowest: Answer, allowed: Answer | None = None, 
     """A page inside an organization: strangers sign in, members of another organization find nothing."""
     usual = 302 if method == "POST" else 200
     return Ask(method, usual if allowed is None else allowed, SIGN_IN, 404, lowest, **more)
+
+
+def platform_page(method: str = "GET", *, allowed: Answer | None = None, **more: Any) -> Ask:
+    """A page of the platform's own organization, which for everybody else does not exist."""
+    usual = 302 if method == "POST" else 200
+    answer = usual if allowed is None else allowed
+    return Ask(method, answer, SIGN_IN, 404, 404, by="ana", where="platform", **more)
+
+
+def platform_call(method: str, *, allowed: Answer, **more: Any) -> Ask:
+    """A call of the API inside the platform's own organization."""
+    return Ask(method, allowed, 401, 404, 404, by="ana", where="platform", **more)
 
 
 def call(method: str, *, allowed: Answer, lowest: Answer = 403, **more: Any) -> Ask:
@@ -105,6 +122,13 @@ def link_page(method: str, anonymous: Answer, **more: Any) -> Ask:
 
 
 NAMES = {"first_name": "Nora", "last_name": "Quist"}
+LICENSE = {
+    "npi": npi_number(77),
+    "license_number": "MD 12345",
+    "license_state": "CA",
+    "license_expires_on": (timezone.now() + timedelta(days=365)).date().isoformat(),
+}
+REFUSAL = {"submission": 1, "reason": "The board knows no such number."}
 NEW = {"invitation_type": "medical_staff", "email": "nora@example.org", "language": "en"}
 
 POLICY: dict[str, list[Ask]] = {
@@ -138,6 +162,10 @@ POLICY: dict[str, list[Ask]] = {
     "accounts:profile": [
         personal("GET", 200),
         personal("POST", 302, body={**NAMES, "time_zone": "America/New_York", "language": "en"}),
+    ],
+    "accounts:license": [
+        Ask("GET", 200, SIGN_IN, 200, 403),
+        Ask("POST", 302, SIGN_IN, 302, 403, body=LICENSE),
     ],
     "accounts:change_password": [
         personal("GET", 200),
@@ -187,6 +215,12 @@ POLICY: dict[str, list[Ask]] = {
         page(lowest=200),
         page("POST", lowest=403, body={"organization_name": "Lee and Partners", "idle_minutes": "10"}),
     ],
+    # --- the platform's pages
+    "practitioners:list": [platform_page()],
+    "practitioners:detail": [platform_page()],
+    "practitioners:approve": [platform_page(), platform_page("POST", body={"submission": 1})],
+    "practitioners:reject": [platform_page(), platform_page("POST", body=REFUSAL)],
+    "practitioners:suspend": [platform_page(), platform_page("POST", body=REFUSAL)],
     # --- the API
     "invitations_api:list": [call("GET", allowed=200), call("POST", allowed=201, body=NEW)],
     "invitations_api:detail": [
@@ -230,6 +264,7 @@ ADMIN_MODELS = (
     "accounts_user",
     "accounts_accountmail",
     "accounts_setuplink",
+    "accounts_practitionercredential",
     "accounts_usersession",
     "accounts_signinlock",
     "organizations_organization",
@@ -275,9 +310,10 @@ class Door:
         invitation = self.expired if ask.about == "expired" else self.world.invitation
         uid, reset_token = reset_link_path(self.world.omar).split("/")[2:4]
         words = {
-            "organization": self.world.practice.slug,
+            "organization": getattr(self.world, ask.where).slug,
             "invitation_id": invitation.pk,
             "membership_id": self.rows["organizations_membership"].pk,
+            "credential_id": self.rows["accounts_practitionercredential"].pk,
             "secret": "never-made",
             "uid": uid,
             "token": self._token(route, reset_token, invitation),
@@ -300,7 +336,7 @@ class Door:
         """Send the request; to the API, from the practice unless another `organization` is named."""
         headers: dict[str, str] = {}
         if path.startswith("/api/"):
-            headers["X-Organization"] = str(organization or self.world.practice.slug)
+            headers["X-Organization"] = str(organization or getattr(self.world, ask.where).slug)
         if ask.htmx:
             headers["HX-Request"] = "true"
         if ask.carries_link:
@@ -346,6 +382,7 @@ def door(world: World, settings: Any) -> Door:
             "accounts_usersession": session_of(world.mia),
             "accounts_signinlock": SignInLock.objects.create(key="0" * 64, last_failure_at=at),
             "accounts_setuplink": SetupLink.objects.create(digest="0" * 64, expires_at=at),
+            "accounts_practitionercredential": submit(world.member(Role.DOCTOR, OrganizationKind.PRACTICE).user),
             "organizations_organization": world.practice,
             "organizations_organizationsettings": OrganizationSettings.objects.get(organization=world.practice),
             "organizations_membership": Membership.objects.get(user=world.omar),
@@ -393,12 +430,14 @@ def text_of(response: HttpResponse) -> tuple[int, dict[str, str], str]:
     return response.status_code, headers, body
 
 
-IN_URL = [(route, ask) for route, ask in ASKED if "<slug:organization>" in route.pattern]
-BY_HEADER = [(route, ask) for route, ask in ASKED if ask.anonymous == 401 and not ask.htmx]
+#: What is asked in the practice; the platform has no neighbour that its administrators may not enter.
+PRACTICES = [(route, ask) for route, ask in ASKED if ask.where == "practice"]
+IN_URL = [(route, ask) for route, ask in PRACTICES if "<slug:organization>" in route.pattern]
+BY_HEADER = [(route, ask) for route, ask in PRACTICES if ask.anonymous == 401 and not ask.htmx]
 
 
 @pytest.mark.seed("S0.24")
-@each((route, ask) for route, ask in ASKED if "<uuid:" in route.pattern)
+@each((route, ask) for route, ask in PRACTICES if "<uuid:" in route.pattern)
 def test_route__with_an_id_of_another_organization__answers_as_for_an_id_of_nobody(
     route: Route, ask: Ask, door: Door
 ) -> None:

@@ -25,6 +25,7 @@ PAGES: tuple[tuple[str, str, Promise, Capability | None], ...] = (
     ("organizations:overview", "grid", gettext_lazy("Overview"), None),
     ("invitations:list", "envelope-paper", gettext_lazy("Invitations"), Capability.VIEW_INVITATIONS),
     ("organizations:people", "people", gettext_lazy("People"), Capability.VIEW_PEOPLE),
+    ("practitioners:list", "patch-check", gettext_lazy("Practitioners"), Capability.APPROVE_PRACTITIONERS),
     ("organizations:settings", "building", gettext_lazy("Organization"), Capability.VIEW_ORGANIZATION),
 )
 #: Pages that stand below one of the rail; what is not listed stands beside it.
@@ -36,7 +37,15 @@ PARENTS = {
     "invitations:edit": "invitations:list",
     "invitations:cancel": "invitations:list",
     "invitations:correct_address": "invitations:list",
+    "practitioners:detail": "practitioners:list",
+    "practitioners:approve": "practitioners:list",
+    "practitioners:reject": "practitioners:list",
+    "practitioners:suspend": "practitioners:list",
 }
+
+
+#: Pages of the platform's own organization alone, whoever acts elsewhere with its rights.
+OF_THE_PLATFORM = {"practitioners:list"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ def _navigation(request: HttpRequest, actor: Actor) -> list[dict[str, Any]]:
     for name, icon, label, needed in PAGES:
         current = "page" if here == name else "true" if PARENTS.get(here) == name else ""
         may_open = needed is None or actor.has(needed)
+        may_open &= name not in OF_THE_PLATFORM or actor.organization.is_platform
         if may_open and (current or name != "invitations:list" or has_invitations_to_see(actor=actor)):
             pages.append(
                 {
