@@ -42,6 +42,11 @@ class PresentSession:
     #: Why it is over, written down yet or not; None while it lives.
     over: SessionEnd | None
 
+    def seconds_left(self, *, at: datetime) -> int:
+        """Return for how many more seconds it lives if nobody acts."""
+        ends = min(self.session.last_seen_at + self.idle, self.session.expires_at)
+        return max(0, int((ends - at).total_seconds()))
+
     @property
     def lacks_second_factor(self) -> bool:
         """Whether it opens nothing but the enrolment of a second factor."""
@@ -165,18 +170,14 @@ def end_overdue_session(*, session: UserSession, reason: SessionEnd, at: datetim
         _end(UserSession.objects.filter(pk=session.pk), actor=system_actor("session-expiry"), reason=reason, at=at)
 
 
-def end_own_session(*, user: User, session_id: UUID, ip: str, request_id: str, at: datetime) -> UserSession:
-    """End one of one's own sessions, from whichever other. Raises NotFound for what is none, or has ended."""
+def end_own_session(*, user: User, session_id: UUID, ip: str, request_id: str, at: datetime) -> bool:
+    """End one of one's own sessions, from whichever other. Returns False for one that had ended. Raises NotFound."""
+    own = UserSession.objects.filter(pk=session_id, user=user)
+    actor = _own_actor(user, ip=ip, request_id=request_id)
     with platform("own session"):
-        ended = _end(
-            UserSession.objects.filter(pk=session_id, user=user),
-            actor=_own_actor(user, ip=ip, request_id=request_id),
-            reason=SessionEnd.ENDED_BY_OWNER,
-            at=at,
-        )
-    if not ended:
-        raise NotFound
-    return ended[0]
+        if not own.exists():
+            raise NotFound
+        return bool(_end(own, actor=actor, reason=SessionEnd.ENDED_BY_OWNER, at=at))
 
 
 def end_own_other_sessions(*, user: User, but: UserSession, ip: str, request_id: str, at: datetime) -> int:

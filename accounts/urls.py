@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import license, passwords, profile, setup, sign_in
+from .views import license, passwords, profile, sessions, setup, sign_in
 
 app_name = "accounts"
 urlpatterns = [
@@ -14,6 +14,10 @@ urlpatterns = [
     path("password-reset/sent/", passwords.password_reset_sent, name="password_reset_sent"),
     path("password-reset/done/", passwords.password_reset_done, name="password_reset_done"),
     path("password-reset/<str:uid>/<str:token>/", passwords.new_password, name="new_password"),
+    path("session/", sessions.session, name="session"),
+    path("profile/sessions/", sessions.sessions, name="sessions"),
+    path("profile/sessions/end-others/", sessions.end_others, name="end_other_sessions"),
+    path("profile/sessions/<uuid:session_id>/end/", sessions.end_one, name="end_session"),
     path("profile/", profile.profile, name="profile"),
     path("profile/license/", license.license, name="license"),
     path("profile/password/", passwords.change_password, name="change_password"),

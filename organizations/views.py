@@ -22,6 +22,7 @@ from .roles import Capability, OrganizationKind
 
 if TYPE_CHECKING:
     from accounts.models import User, UserSession
+    from accounts.registry import PresentSession
 
 
 class PersonalRequest(HttpRequest):
@@ -29,6 +30,7 @@ class PersonalRequest(HttpRequest):
 
     user: "User"
     user_session: "UserSession"
+    present_session: "PresentSession"
 
 
 class TenantRequest(PersonalRequest):

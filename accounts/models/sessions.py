@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from accounts.devices import device_name
 from healthivr.kernel.ids import new_id
 
 
@@ -83,6 +84,11 @@ class UserSession(models.Model):
 
     def __str__(self) -> str:
         return f"session {self.pk}"
+
+    @property
+    def device(self) -> str:
+        """The browser and system in words, or the program's name."""
+        return device_name(self.user_agent)
 
     def is_overdue(self, *, idle: timedelta, at: datetime) -> SessionEnd | None:
         """Return why the session is over though nobody has written it down yet, None while it lives. Only browsers are

@@ -148,6 +148,13 @@ POLICY: dict[str, list[Ask]] = {
         ),
     ],
     "accounts:sign_out": [personal("POST", "302 /sign-in/")],
+    "accounts:session": [
+        Ask("GET", 200, 401, 200, 200, htmx=True),
+        personal("POST", 200),
+    ],
+    "accounts:sessions": [personal("GET", 200)],
+    "accounts:end_other_sessions": [personal("POST", "302 /profile/sessions/")],
+    "accounts:end_session": [Ask("POST", "302 /profile/sessions/", SIGN_IN, 404, 404)],
     "accounts:unlock": [everybody("GET", 200), everybody("POST", "302 /sign-in/")],
     "accounts:password_reset": [
         everybody("GET", 200),
@@ -314,6 +321,7 @@ class Door:
             "invitation_id": invitation.pk,
             "membership_id": self.rows["organizations_membership"].pk,
             "credential_id": self.rows["accounts_practitionercredential"].pk,
+            "session_id": self.rows["accounts_usersession"].pk,
             "secret": "never-made",
             "uid": uid,
             "token": self._token(route, reset_token, invitation),
@@ -379,7 +387,7 @@ def door(world: World, settings: Any) -> Door:
             "accounts_accountmail": AccountMail.objects.create(
                 kind="password_reset", status="sent", next_try_at=at, created_at=at
             ),
-            "accounts_usersession": session_of(world.mia),
+            "accounts_usersession": session_of(world.lee),
             "accounts_signinlock": SignInLock.objects.create(key="0" * 64, last_failure_at=at),
             "accounts_setuplink": SetupLink.objects.create(digest="0" * 64, expires_at=at),
             "accounts_practitionercredential": submit(world.member(Role.DOCTOR, OrganizationKind.PRACTICE).user),
@@ -446,8 +454,12 @@ def test_route__with_an_id_of_another_organization__answers_as_for_an_id_of_nobo
         assert door.request(client, door.path(route, ask), ask).status_code < 400
         transaction.set_rollback(True)
     with tenant(door.world.strange_practice):
-        foreign = {"invitation_id": door.world.strange_invitation.pk, "membership_id": Membership.objects.get().pk}
-    nobody = {"invitation_id": uuid4(), "membership_id": uuid4()}
+        foreign = {
+            "invitation_id": door.world.strange_invitation.pk,
+            "membership_id": Membership.objects.get().pk,
+            "session_id": session_of(door.world.stone).pk,
+        }
+    nobody = dict.fromkeys(foreign, uuid4())
     answer = door.request(client, door.path(route, ask, **foreign), ask)
     assert answer.status_code == 404
     assert text_of(answer) == text_of(door.request(client, door.path(route, ask, **nobody), ask))

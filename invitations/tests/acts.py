@@ -57,6 +57,10 @@ def count_seats_anew() -> None:
             row.save(update_fields=["seats_used"])
 
 
+#: What is refused stands in the trail, and is no change.
+REFUSALS_APART = " WHERE action NOT IN ('invitation.accept_refused', 'session.refused')"
+
+
 def contents() -> dict[str, str]:
     """Return a digest of every row that an invitation can touch. That an acceptance or a password was refused is no
     change: the trail says so, and tests of its own read it (`refusals`)."""

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from accounts.middleware import is_background
 from accounts.outbox import WAITING, DeliveryStatus
 from healthivr.kernel.errors import NotPermitted
 from invitations import selectors
@@ -29,6 +30,7 @@ def detail(request: TenantRequest, organization: str, invitation_id: UUID) -> Ht
     return render(request, "invitations/detail.html", _standing(request, invitation_id, at=timezone.now()))
 
 
+@is_background
 @require_safe
 def standing(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """The part of the page that changes while a mail is on its way. Answers 204 while it is as the page shows it."""

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.template import Context
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -59,6 +60,8 @@ class Shell:
     role: str
     #: Whether to say so beside the role; the role Administrator says it itself.
     is_administrator: bool
+    #: For how long the session lives if nobody acts.
+    seconds_left: int
 
 
 @register.simple_tag(takes_context=True)
@@ -74,6 +77,7 @@ def shell(context: Context) -> Shell:
         environment="" if settings.PRODUCTION else _environment_name(),
         role=", ".join(str(role.label) for role in Role if role in actor.roles) if actor else "",
         is_administrator=bool(actor and actor.is_org_admin and Role.ADMIN not in actor.roles),
+        seconds_left=request.present_session.seconds_left(at=timezone.now()),
     )
 
 

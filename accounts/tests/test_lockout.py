@@ -1,0 +1,290 @@
+"""Wrong guesses: how many, whose, and who gets past."""
+
+import re
+from datetime import datetime, timedelta
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts import lockout
+from accounts.delivery import relay_due_account_mail
+from accounts.hashers import Argon2idHasher
+from accounts.links import unlock_link_path
+from accounts.lockout import Locked
+from accounts.models import AccountMail, SignInLock, User
+from accounts.services import InvalidCredentials, check_credentials
+from audit.models import AuditEvent
+from healthivr.testing.factories import PASSWORD
+from healthivr.testing.mail import MailSink
+from healthivr.testing.pages import browser, read, submit
+from healthivr.testing.races import race
+from healthivr.testing.world import World
+from organizations.tenancy import platform, tenant
+
+ORIGIN: dict[str, Any] = {"ip": "192.0.2.1", "request_id": "test-request"}
+LATER = timedelta(minutes=15)
+
+
+def guess(email: str = "mia@example.org", password: str = "wrong", *, at: datetime, browser: str = "") -> User:
+    """Try once, and sign in when it was right."""
+    user, slot = check_credentials(email=email, password=password, known_browser=browser, at=at, **ORIGIN)
+    lockout.forget_failures(slot)
+    return user
+
+
+def fail(times: int, *, at: datetime, email: str = "mia@example.org", browser: str = "") -> None:
+    for _number in range(times):
+        with pytest.raises(InvalidCredentials):
+            guess(email, at=at, browser=browser)
+
+
+def locked(*, at: datetime, email: str = "mia@example.org", password: str = PASSWORD, browser: str = "") -> Locked:
+    with pytest.raises(Locked) as refused:
+        guess(email, password, at=at, browser=browser)
+    return refused.value
+
+
+def events(action: str) -> list[AuditEvent]:
+    with platform("test"):
+        return list(AuditEvent.objects.filter(action=action).order_by("recorded", "sequence"))
+
+
+# --- how many --------------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S3.3", "C8")
+@pytest.mark.parametrize("email", ["mia@example.org", "nobody@example.org", "new.nurse@example.org", "no address"])
+def test_lock__five_failures__whoever_the_address_belongs_to(world: World, now: datetime, email: str) -> None:
+    fail(5, at=now, email=email)
+    refusal = locked(at=now, email=email)
+    assert (refusal.code, refusal.retry_after, refusal.limit) == ("locked", 15 * 60 + 1, 5)
+    others = "omar@example.org"
+    assert guess(others, PASSWORD, at=now) == world.omar
+
+
+@pytest.mark.seed("S3.3")
+@pytest.mark.parametrize(("seconds", "opens"), [(-1, False), (0, True), (1, True)])
+def test_lock__fifteen_minutes__then_open(world: World, now: datetime, seconds: int, opens: bool) -> None:
+    fail(5, at=now)
+    at = now + LATER + timedelta(seconds=seconds)
+    if opens:
+        assert guess(password=PASSWORD, at=at) == world.mia
+    else:
+        locked(at=at)
+
+
+@pytest.mark.seed("S3.3")
+def test_lock__tried_while_locked__is_not_made_longer(world: World, now: datetime) -> None:
+    fail(5, at=now)
+    for minute in range(15):
+        locked(at=now + timedelta(minutes=minute))
+    assert guess(password=PASSWORD, at=now + LATER) == world.mia
+
+
+def test_lock__after_it__five_tries_again(world: World, now: datetime) -> None:
+    fail(5, at=now)
+    fail(4, at=now + LATER)
+    assert guess(password=PASSWORD, at=now + LATER) == world.mia
+    fail(5, at=now + LATER)
+    locked(at=now + LATER)
+
+
+def test_failures__forgotten__after_a_success_and_after_a_quarter_of_an_hour(world: World, now: datetime) -> None:
+    fail(4, at=now)
+    assert guess(password=PASSWORD, at=now) == world.mia
+    fail(4, at=now)
+    fail(4, at=now + LATER)
+    assert guess(password=PASSWORD, at=now + LATER) == world.mia
+
+
+def test_failures__a_right_password_that_waits_for_its_second_factor__stay_counted(world: World, now: datetime) -> None:
+    """openemr#14110: a counter that a right password sets back gives endless guesses at the factor."""
+    fail(4, at=now)
+    for _number in range(3):  # right, and never completed
+        check_credentials(email="mia@example.org", password=PASSWORD, at=now, **ORIGIN)
+    fail(1, at=now)
+    locked(at=now)
+
+
+@pytest.mark.parametrize("typed", ["mia@example.org", "MIA@Example.org", " mia@example.org "])
+def test_lock__another_spelling__is_the_same_address(world: World, now: datetime, typed: str) -> None:
+    fail(5, at=now, email=typed)
+    locked(at=now)
+    (row,) = SignInLock.objects.all()
+    assert "mia" not in row.key
+    assert re.fullmatch("[0-9a-f]{64}", row.key)
+
+
+@pytest.mark.seed("S3.3")
+def test_guesses__a_hundred_at_once__five_are_evaluated(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated: list[str] = []
+    original = Argon2idHasher.verify
+
+    def counted(self: Any, password: str, encoded: str) -> bool:
+        evaluated.append(password)
+        return original(self, password, encoded)
+
+    monkeypatch.setattr(Argon2idHasher, "verify", counted)
+    now = timezone.now()
+    for start in range(0, 100, 25):  # as many connections as PostgreSQL has to spare
+        outcomes = race(*(lambda n=n: guess(password=f"wrong {n}", at=now) for n in range(start, start + 25)))
+        assert all(isinstance(outcome, (InvalidCredentials, Locked)) for outcome in outcomes), outcomes
+    assert len(evaluated) == 5
+    assert len(events("session.refused")) == 5
+    assert len(events("account.locked")) == 1
+
+
+# --- every door ------------------------------------------------------------------------------------------------------
+@pytest.mark.seed("S3.3")
+def test_doors__locked_at_one__locked_at_each(world: World) -> None:
+    client = browser(world.mia)
+    for _number in range(5):
+        response = submit(client, "/profile/password/", current_password="wrong", password="an entirely other horse")
+        assert response.status_code == 422
+    stranger = Client()
+    sent = {"email": "mia@example.org", "password": PASSWORD}
+    assert stranger.post("/sign-in/", sent).status_code == 429
+    assert stranger.post("/sign-in/?next=/admin/", sent).status_code == 429
+    changing = {"current_password": PASSWORD, "password": "an entirely other horse"}
+    assert submit(client, "/profile/password/", **changing).status_code == 429
+    assert client.get("/profile/").status_code == 200, "who is in stays in"
+
+
+@pytest.mark.seed("S3.3")
+def test_reset_link__while_locked__sets_the_password_and_opens_nothing(world: World) -> None:
+    from accounts.links import reset_link_path
+
+    now = timezone.now()
+    fail(5, at=now)
+    response = submit(browser(), reset_link_path(world.mia), password="an entirely other horse")
+    assert response.status_code == 302
+    locked(at=now, password="an entirely other horse")
+    assert guess(password="an entirely other horse", at=now + LATER) == world.mia
+
+
+# --- the mail, and past the lock -------------------------------------------------------------------------------------
+@pytest.mark.seed("S3.3")
+def test_mail__at_the_lock__one_with_a_link_that_gets_past_it(world: World, mail_sink: MailSink) -> None:
+    now = timezone.now()
+    fail(5, at=now)
+    for _number in range(3):
+        locked(at=now)
+    assert relay_due_account_mail(at=timezone.now()) == 1
+    (mail,) = [message_from_bytes(raw, policy=policy.default) for raw in mail_sink.messages()]
+    assert mail["To"] == "mia@example.org"
+    assert mail["Subject"] == "Signing in to healthivr is locked for 15 minutes"
+    (path,) = set(re.findall(r"https?://[^/]+(/unlock/\S+/)", mail.get_body(("plain",)).get_content()))
+    client = browser()
+    for _time in range(3):
+        assert read(client.get(path)).heading == "Try again in this browser"
+    sent = {"email": "mia@example.org", "password": PASSWORD}
+    assert submit(client, "/sign-in/", **sent).status_code == 429, "looking opens nothing"
+    assert submit(client, path)["Location"] == "/sign-in/"
+    assert submit(client, "/sign-in/", **{**sent, "password": "wrong"}).status_code == 422, "the password is asked"
+    assert submit(client, "/sign-in/", **sent).status_code == 302
+    assert Client().post("/sign-in/", sent).status_code == 429, "the stranger's lock stays"
+
+
+def test_unlock_link__however_often_it_is_used__five_tries_in_all(world: World) -> None:
+    now = timezone.now()
+    fail(5, at=now)
+    path = unlock_link_path(world.mia)
+    for number in range(7):
+        client = browser()
+        assert submit(client, path).status_code == 302
+        status = submit(client, "/sign-in/", email="mia@example.org", password="wrong").status_code
+        assert status == (422 if number < 5 else 429)
+
+
+def test_unlock_link__old_or_altered__closed_and_said_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = unlock_link_path(world.mia)
+    assert read(browser().get(path)).heading == "Try again in this browser"
+    for broken in (path.replace("/unlock/", "/unlock/x"), "/unlock/x/", "/unlock/%F0%9F%92%A9/"):
+        assert read(browser().get(broken), 410).heading == "This link is too old"
+    import time
+
+    ahead = time.time() + 15 * 60 + 1
+    monkeypatch.setattr("django.core.signing.time.time", lambda: ahead)
+    assert read(browser().get(path), 410).links["Sign in"] == "/sign-in/"
+
+
+@pytest.mark.seed("C8")
+def test_known_browser__locked_out_by_a_stranger__gets_in_and_has_five_tries_of_its_own(world: World) -> None:
+    home = browser()
+    sent = {"email": "mia@example.org", "password": PASSWORD}
+    assert submit(home, "/sign-in/", **sent).status_code == 302
+    token = home.get("/session/").json()["csrf_token"]
+    assert home.post("/sign-out/", {"csrfmiddlewaretoken": token}).status_code == 302
+    cookie = home.cookies["known_browser"]
+    assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
+    assert "mia" not in cookie.value
+    fail(5, at=timezone.now())
+    assert Client().post("/sign-in/", sent).status_code == 429
+    for _number in range(4):
+        assert submit(home, "/sign-in/", **{**sent, "password": "wrong"}).status_code == 422
+    assert submit(home, "/sign-in/", **sent).status_code == 302
+    home.post("/sign-out/", {"csrfmiddlewaretoken": home.get("/session/").json()["csrf_token"]})
+    for _number in range(5):
+        assert submit(home, "/sign-in/", **{**sent, "password": "wrong"}).status_code == 422
+    assert submit(home, "/sign-in/", **sent).status_code == 429
+
+
+def test_known_browser__of_somebody_else_or_altered__counts_with_the_address(world: World, now: datetime) -> None:
+    foreign = lockout.new_known_browser("omar@example.org")
+    own = lockout.new_known_browser("mia@example.org")
+    fail(5, at=now)
+    for cookie in (foreign, own[:-1] + ("a" if own[-1] != "a" else "b"), "junk", "\0", "x" * 10_000):
+        locked(at=now, browser=cookie)
+    assert guess(password=PASSWORD, at=now, browser=own) == world.mia
+
+
+def test_mail__locked_again_and_again__one_an_hour(world: World, now: datetime) -> None:
+    for number in range(5):
+        fail(5, at=now + number * LATER)
+    assert AccountMail.objects.filter(status="queued").count() == 2
+    assert AccountMail.objects.filter(status="cancelled").count() == 3
+
+
+def test_statements__known_unknown_and_switched_off__the_same(world: World, now: datetime) -> None:
+    from django.test.utils import CaptureQueriesContext
+
+    User.objects.filter(pk=world.omar.pk).update(is_active=False)
+
+    def asked(email: str) -> list[str]:
+        with CaptureQueriesContext(connection) as captured:
+            fail(5, at=now, email=email)
+        return [" ".join(query["sql"].split()[:3]) for query in captured]
+
+    assert asked("nobody@example.org") == asked("mia@example.org") == asked("omar@example.org")
+
+
+# --- by an administrator ---------------------------------------------------------------------------------------------
+@pytest.mark.seed("S3.3")
+def test_unlock__by_an_administrator__at_once_and_in_the_trail(world: World, now: datetime) -> None:
+    fail(5, at=now)
+    assert lockout.is_locked(world.mia, at=now)
+    with tenant(world.practice):
+        lockout.unlock_account(actor=world.actor(world.lee), user_id=world.mia.pk)
+    assert not lockout.is_locked(world.mia, at=now)
+    assert guess(password=PASSWORD, at=now) == world.mia
+    (event,) = events("account.unlocked")
+    assert (event.actor_id, event.target_id, event.organization_id) == (
+        world.lee.pk,
+        str(world.mia.pk),
+        world.practice.pk,
+    )
+
+
+def test_unlock__by_somebody_else__refused(world: World, now: datetime) -> None:
+    fail(5, at=now)
+    for actor, error in (
+        (world.actor(world.omar), "not_permitted"),
+        (world.actor(world.stone), "not_found"),
+    ):
+        with tenant(actor.organization), pytest.raises(Exception, match=error):
+            lockout.unlock_account(actor=actor, user_id=world.mia.pk)
+    assert lockout.is_locked(world.mia, at=now)
