@@ -26,10 +26,11 @@ from healthivr.testing.world import World
 from organizations.tenancy import platform, tenant
 
 ORIGIN: dict[str, Any] = {"ip": "192.0.2.1", "request_id": "test-request"}
+WRONG = "wrong"
 LATER = timedelta(minutes=15)
 
 
-def guess(email: str = "mia@example.org", password: str = "wrong", *, at: datetime, browser: str = "") -> User:
+def guess(email: str = "mia@example.org", password: str = WRONG, *, at: datetime, browser: str = "") -> User:
     """Try once, and sign in when it was right."""
     user, slot = check_credentials(email=email, password=password, known_browser=browser, at=at, **ORIGIN)
     lockout.forget_failures(slot)
@@ -189,15 +190,12 @@ def test_mail__at_the_lock__one_with_a_link_that_gets_past_it(world: World, mail
     assert Client().post("/sign-in/", sent).status_code == 429, "the stranger's lock stays"
 
 
-def test_unlock_link__however_often_it_is_used__five_tries_in_all(world: World) -> None:
-    now = timezone.now()
+def test_unlock_link__however_often_it_is_used__five_tries_in_all(world: World, now: datetime) -> None:
     fail(5, at=now)
-    path = unlock_link_path(world.mia)
-    for number in range(7):
-        client = browser()
-        assert submit(client, path).status_code == 302
-        status = submit(client, "/sign-in/", email="mia@example.org", password="wrong").status_code
-        assert status == (422 if number < 5 else 429)
+    token = unlock_link_path(world.mia).split("/")[2]
+    for _number in range(5):
+        fail(1, at=now, browser=lockout.browser_for_unlock_link(token))
+    locked(at=now, browser=lockout.browser_for_unlock_link(token))
 
 
 def test_unlock_link__old_or_altered__closed_and_said_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +255,7 @@ def test_statements__known_unknown_and_switched_off__the_same(world: World, now:
     def asked(email: str) -> list[str]:
         with CaptureQueriesContext(connection) as captured:
             fail(5, at=now, email=email)
-        return [" ".join(query["sql"].split()[:3]) for query in captured]
+        return [query["sql"].split()[0] for query in captured]
 
     assert asked("nobody@example.org") == asked("mia@example.org") == asked("omar@example.org")
 
