@@ -125,6 +125,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "worker heartbeat": {"task": "healthivr.health.beat", "schedule": timedelta(seconds=10)},
     "end overdue sessions": {"task": "accounts.tasks.end_overdue_sessions", "schedule": timedelta(seconds=60)},
     "watch licenses": {"task": "accounts.tasks.watch_licenses", "schedule": timedelta(minutes=5)},
+    "agreements that end": {"task": "organizations.tasks.sweep_agreements", "schedule": timedelta(hours=1)},
     "clear sessions": {"task": "accounts.tasks.clear_expired_sessions", "schedule": timedelta(hours=24)},
 }
 for _entry in CELERY_BEAT_SCHEDULE.values():

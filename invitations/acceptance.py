@@ -25,7 +25,7 @@ from organizations.services import add_membership, clean_name, found_organizatio
 from organizations.tenancy import platform
 
 from .delivery import queue_notice
-from .entitlement import inviter_is_entitled, policy_at_acceptance
+from .entitlement import policy_at_acceptance
 from .errors import (
     AccountSwitchedOff,
     AlreadyAccepted,
@@ -203,8 +203,8 @@ def accept_invitation(
 
     The role comes from the invitation and from nowhere else. The password is hashed before the transaction opens. Raises
     InvitationNotFound, InvitationClosed, LinkReplaced, AlreadyAccepted, SignInRequired, AccountSwitchedOff, WrongAccount,
-    InviterNotEntitled, EmailDomainNotAllowed, PasswordRefused, Malformed, AlreadyMember, PracticeNotYours; nothing is
-    consumed then, and what is refused stands in the trail.
+    InviterNotEntitled, AgreementMissing, EmailDomainNotAllowed, PasswordRefused, Malformed, AlreadyMember,
+    PracticeNotYours; nothing is consumed then, and what is refused stands in the trail.
     """
     with refusals_in_trail(token=token, visitor=visitor):
         invitation = find_invitation(token)
@@ -240,7 +240,7 @@ def _accept(
     at: datetime,
 ) -> Accepted:
     """The transaction: at most five statements, two more when an organization is founded."""
-    policy = policy_at_acceptance(invitation)
+    policy = policy_at_acceptance(invitation, at=at)
     require_domain(Role(invitation.invitation_type), invitation.organization, invitation.email or "", policy)
     if not advance(invitation, Event.ACCEPT, at=at, by_id=user.pk, accepted_by_id=user.pk):
         _raise_why_not(invitation, at=at)
@@ -394,7 +394,7 @@ def request_new_link(*, token: str, visitor: Visitor, at: datetime) -> None:
 
     An expired invitation is renewed if who invited still may, a seat is free and it expired less than 30 days ago; an
     open one's newest link is mailed once more. Raises InvitationNotFound, InvitationClosed, AlreadyAccepted,
-    InviterNotEntitled, EmailDomainNotAllowed, NoSeatLeft, SendLimitReached, AddressBounced.
+    InviterNotEntitled, AgreementMissing, EmailDomainNotAllowed, NoSeatLeft, SendLimitReached, AddressBounced.
     """
     invitation, _is_current = _look_up(token)
     status = invitation.current_status(at=at)
@@ -402,9 +402,9 @@ def request_new_link(*, token: str, visitor: Visitor, at: datetime) -> None:
         _require_acceptable(invitation, at=at)
     actor = Actor(None, invitation.organization, ip=visitor.ip, request_id=visitor.request_id, system="invitee-request")
     with platform("invitee asks for a new link"):
-        is_too_old = at - invitation.expires_at > RENEWABLE_FOR
-        if is_too_old or not inviter_is_entitled(invitation):
+        if at - invitation.expires_at > RENEWABLE_FOR:
             raise InviterNotEntitled
+        policy_at_acceptance(invitation, at=at)
         if status == Status.EXPIRED:
             renew_invitation(actor=actor, invitation_id=invitation.pk, at=at)
         else:

@@ -17,6 +17,7 @@ from healthivr.kernel.errors import Malformed
 from healthivr.kernel.masking import address_digest, mask_email
 from healthivr.kernel.names import clean_text
 from organizations.actor import Actor
+from organizations.agreements.gate import require_agreement
 from organizations.models import Membership, Organization
 from organizations.policies import InvitationPolicy
 from organizations.roles import INVITATION_TYPES, Capability, OrganizationKind, Role, founds_organization
@@ -66,8 +67,8 @@ def create_invitation(
     """Invite somebody, and queue the mail in the same transaction.
 
     `expires_in_hours` is 1 to 720, and no more than the organization's policy; without it the policy, or the type's
-    default, holds (C1). Raises Malformed, Refused (`email_look_alike`, `own_address`), RoleNotAllowed, AlreadyMember,
-    EmailDomainNotAllowed, DuplicateInvitation, NoSeatLeft.
+    default, holds (C1). Raises Malformed, Refused (`email_look_alike`, `own_address`), RoleNotAllowed, BaaRequired,
+    AlreadyMember, EmailDomainNotAllowed, DuplicateInvitation, NoSeatLeft.
     """
     role = _invitable_role(actor, invitation_type)
     address = normalise_email(email)
@@ -118,7 +119,7 @@ def _insert(actor: Actor, role: Role, values: dict[str, Any], hours: int | None,
     try:
         with transaction.atomic():
             if _takes_seat(role, actor.organization):
-                seat = reserve_seat(organization_id=actor.organization_id, email=values["email"])
+                seat = reserve_seat(organization_id=actor.organization_id, email=values["email"], role=role, at=at)
                 if role in seat.held:
                     raise AlreadyMember(field="email")
                 policy = seat.policy
@@ -278,7 +279,7 @@ def update_invitation(
         if needs_new_link:
             if is_new_role:
                 _unless_overdue_blocks(
-                    lambda: _move_seat(invitation, old_role, role), actor, invitation.email or "", at=at
+                    lambda: _move_seat(invitation, old_role, role, at=at), actor, invitation.email or "", at=at
                 )
                 new["invitation_type"] = str(role.value)
             policy = _policy_for(invitation, role)
@@ -314,20 +315,22 @@ def _policy_for(invitation: UserInvitation, role: Role) -> InvitationPolicy:
     return policy
 
 
-def _move_seat(invitation: UserInvitation, old: Role, new: Role) -> None:
+def _move_seat(invitation: UserInvitation, old: Role, new: Role, *, at: datetime) -> None:
     """Give back what the old role took, and take what the new one needs."""
     with transaction.atomic():
         _release(invitation, old)
-        _reserve(invitation, new)
+        _reserve(invitation, new, at=at)
 
 
 def _new_link(actor: Actor, invitation: UserInvitation, role: Role, *, at: datetime) -> dict[str, Any]:
     """Columns of a fresh issue. When who invited may not invite for this role any more, the actor adopts the
     invitation: whoever sends it again answers for it."""
     _require_may_be_mailed(actor, invitation)
+    if _takes_seat(role, invitation.organization):
+        require_agreement(organization=invitation.organization, at=at, role=role)
     nonce = new_nonce()
     columns = {"token_nonce": nonce, "token_hash": digest_of(nonce), "delivery_status": DeliveryStatus.QUEUED}
-    if actor.user and not _inviter_may_still(invitation, role):
+    if actor.user and not _inviter_may_still(invitation, role, at=at):
         return {**columns, "invited_by_id": actor.user_id}
     return columns
 
@@ -414,7 +417,7 @@ def renew_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> User
 def _reopen(actor: Actor, invitation: UserInvitation, *, at: datetime) -> UserInvitation:
     try:
         with transaction.atomic():
-            _reserve(invitation, Role(invitation.invitation_type))
+            _reserve(invitation, Role(invitation.invitation_type), at=at)
             return _reissue(actor, invitation, Event.RENEW, action="invitation.renewed", at=at)
     except IntegrityError as error:
         if "invitation_one_open_an_address" not in str(error):
@@ -444,9 +447,9 @@ def _require_still_entitled(actor: Actor, invitation: UserInvitation) -> None:
         raise RoleNotAllowed
 
 
-def _inviter_may_still(invitation: UserInvitation, role: Role) -> bool:
+def _inviter_may_still(invitation: UserInvitation, role: Role, *, at: datetime) -> bool:
     with platform("is the inviter still entitled"):
-        return inviter_is_entitled(invitation, role)
+        return inviter_is_entitled(invitation, role, at=at)
 
 
 def mail_again(*, actor: Actor, invitation: UserInvitation, at: datetime) -> None:
@@ -504,10 +507,11 @@ def cancel_invitation(*, actor: Actor, invitation_id: UUID, reason: str = "", at
     return invitation
 
 
-def _reserve(invitation: UserInvitation, role: Role) -> None:
-    """Take the seat of an invitation for `role`. Raises NoSeatLeft, and AlreadyMember when its owner has the role."""
+def _reserve(invitation: UserInvitation, role: Role, *, at: datetime) -> None:
+    """Take the seat of an invitation for `role`. Raises NoSeatLeft, BaaRequired, and AlreadyMember when its owner has the
+    role."""
     if _takes_seat(role, invitation.organization):
-        seat = reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+        seat = reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "", role=role, at=at)
         if role in seat.held:
             raise AlreadyMember
 
@@ -572,4 +576,4 @@ def keep_seat_of_open_invitation(*, membership: Membership, actor: Actor, at: da
         organization_id=membership.organization_id, email=email, status=Status.PENDING
     ).first()
     if invitation and _takes_seat(Role(invitation.invitation_type), invitation.organization):
-        reserve_seat(organization_id=membership.organization_id, email=email)
+        reserve_seat(organization_id=membership.organization_id, email=email, role=None, at=at)

@@ -3,10 +3,13 @@ settings page, which platform administrators may open too. Only what a plan allo
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin import AuditedAdmin, ReadOnlyAdmin
 
+from .agreements.models import AgreementDocument, BaaReminder, BusinessAssociateAgreement
 from .models import Membership, Organization, OrganizationSettings
 
 
@@ -49,3 +52,26 @@ class MembershipAdmin(ReadOnlyAdmin):
     def person(self, membership: Membership) -> str:
         """Return whose it is, as staff know them: str() of a person names nobody."""
         return membership.user.email
+
+
+@admin.register(BusinessAssociateAgreement)
+class AgreementAdmin(ReadOnlyAdmin):
+    list_display = ("organization", "status", "version", "effective", "expires", "signed_at", "ended_at")
+    list_filter = ("status", "direction", "is_standard")
+    list_select_related = ("organization",)
+
+
+@admin.register(AgreementDocument)
+class AgreementDocumentAdmin(ReadOnlyAdmin):
+    exclude = ("content",)  # downloaded from the organization's page alone
+    list_display = ("id", "organization", "media_type", "size", "sha256", "created_at")
+    list_select_related = ("organization",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AgreementDocument]:
+        return super().get_queryset(request).defer("content")
+
+
+@admin.register(BaaReminder)
+class BaaReminderAdmin(ReadOnlyAdmin):
+    list_display = ("organization", "agreement", "offset", "sent_at", "created_at")
+    list_select_related = ("organization",)

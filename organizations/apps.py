@@ -9,8 +9,12 @@ class OrganizationsConfig(AppConfig):
     def ready(self) -> None:
         from audit.registry import register
 
+        from .agreements.models import AgreementDocument, BaaReminder, BusinessAssociateAgreement
         from .models import Membership, Organization, OrganizationSettings
 
         register(Organization, masked=[], excluded=["created_at"])
         register(OrganizationSettings, masked=[], excluded=["updated_at", "seats_used"])
         register(Membership, masked=[], excluded=[])
+        register(BusinessAssociateAgreement, masked=["end_reason"], excluded=["updated_at"])
+        register(AgreementDocument, masked=[], excluded=["content"])
+        register(BaaReminder, masked=[], excluded=[])

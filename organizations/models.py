@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID, new_id
 
+from .agreements import models as agreement_models  # noqa: F401  Django looks for models here
 from .policies import InvitationPolicy
 from .roles import NEVER_ADMINISTRATORS, OrganizationKind, Role
 from .tenancy import TenantModel

@@ -11,6 +11,13 @@ from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from invitations.models import UserInvitation
 from invitations.states import Status
 from invitations.tokens import digest_of, new_nonce
+from organizations.agreements.clauses import Clause
+from organizations.agreements.documents import digest
+from organizations.agreements.gate import DIRECTION_OF, needs_agreement
+from organizations.agreements.models import AgreementDocument, BusinessAssociateAgreement
+from organizations.agreements.services import months_later
+from organizations.agreements.standard import STANDARD_VERSION
+from organizations.agreements.states import AgreementStatus
 from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import OrganizationKind, Role
 
@@ -49,6 +56,64 @@ class OrganizationFactory(factory.django.DjangoModelFactory[Organization]):
     @factory.post_generation
     def seats(self: Any, create: bool, extracted: int | None, **kwargs: Any) -> None:
         OrganizationSettings.objects.create(organization=self, seat_limit=extracted or 25, updated_at=timezone.now())
+
+    @factory.post_generation
+    def agreement(self: Any, create: bool, extracted: bool | None, **kwargs: Any) -> None:
+        """Whoever handles patient data has signed, unless `agreement=False`."""
+        if extracted is not False and needs_agreement(self):
+            AgreementFactory(organization=self)
+
+
+class DocumentFactory(factory.django.DjangoModelFactory[AgreementDocument]):
+    class Meta:
+        model = AgreementDocument
+
+    organization = factory.SubFactory(OrganizationFactory, agreement=False)
+    content = b"%PDF-1.7 an agreement %%EOF"
+    media_type = "application/pdf"
+    sha256 = factory.LazyAttribute(lambda made: digest(made.content))
+    size = factory.LazyAttribute(lambda made: len(made.content))
+    created_at = factory.LazyFunction(timezone.now)
+
+
+class AgreementFactory(factory.django.DjangoModelFactory[BusinessAssociateAgreement]):
+    """An agreement with the platform: signed two years ago for five, by somebody of nobody's cast, so that tests may
+    move the clock."""
+
+    class Meta:
+        model = BusinessAssociateAgreement
+
+    class Params:
+        draft = factory.Trait(
+            status=AgreementStatus.DRAFT,
+            signed_at=None,
+            effective=None,
+            expires=None,
+            next_review=None,
+            signer=None,
+            signer_name="",
+            signer_title="",
+        )
+        sent = factory.Trait(draft=True, status=AgreementStatus.SENT, sent_at=factory.LazyFunction(timezone.now))
+
+    organization = factory.SubFactory(OrganizationFactory, agreement=False)
+    direction = factory.LazyAttribute(lambda made: DIRECTION_OF[OrganizationKind(made.organization.kind)])
+    status = AgreementStatus.SIGNED
+    version = STANDARD_VERSION
+    is_standard = True
+    document = factory.LazyAttribute(lambda made: DocumentFactory(organization=made.organization))
+    clauses = Clause.values
+    breach_sla_days = 10
+    term_months = 60
+    signed_at = factory.LazyFunction(lambda: timezone.now() - timedelta(days=730))
+    effective = factory.SelfAttribute("signed_at")
+    expires = factory.LazyAttribute(lambda made: months_later(made.signed_at, made.term_months))
+    next_review = factory.SelfAttribute("expires")
+    signer = factory.SubFactory(UserFactory)
+    signer_name = "Sam Signer"
+    signer_title = "Owner"
+    created_at = factory.LazyFunction(timezone.now)
+    updated_at = factory.LazyFunction(timezone.now)
 
 
 class MembershipFactory(factory.django.DjangoModelFactory[Membership]):

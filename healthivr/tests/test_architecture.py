@@ -200,6 +200,7 @@ PLATFORM_DOOR = {
     "invitations/services.py": "an inviter who is platform staff is a member elsewhere",
     "invitations/tasks.py": "the sweep expires for all",
     "organizations/admin_site.py": "Django admin, for platform staff",
+    "organizations/agreements/reminders.py": "the sweep announces and ends agreements of all",
     "organizations/selectors.py": "somebody's own memberships everywhere; counts below one's organization",
 }
 

@@ -26,6 +26,7 @@ from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
 from invitations.states import Event
 from invitations.tokens import derive_token
+from organizations.agreements.models import BaaReminder, BusinessAssociateAgreement
 from organizations.models import Membership, OrganizationSettings
 from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform, tenant
@@ -277,6 +278,9 @@ ADMIN_MODELS = (
     "organizations_organization",
     "organizations_organizationsettings",
     "organizations_membership",
+    "organizations_businessassociateagreement",
+    "organizations_agreementdocument",
+    "organizations_baareminder",
 )
 for _model in ADMIN_MODELS:
     POLICY |= {
@@ -371,6 +375,7 @@ def door(world: World, settings: Any) -> Door:
         expired = InvitationFactory(
             organization=world.practice, invited_by=world.lee, upline=world.lee, email="late@example.org", expired=True
         )
+        agreement = BusinessAssociateAgreement.objects.get(organization=world.practice)
         rows: dict[str, Any] = {
             "audit_auditevent": AuditEvent.objects.get(),
             "audit_audithead": AuditHead.objects.get(),
@@ -394,6 +399,11 @@ def door(world: World, settings: Any) -> Door:
             "organizations_organization": world.practice,
             "organizations_organizationsettings": OrganizationSettings.objects.get(organization=world.practice),
             "organizations_membership": Membership.objects.get(user=world.omar),
+            "organizations_businessassociateagreement": agreement,
+            "organizations_agreementdocument": agreement.document,
+            "organizations_baareminder": BaaReminder.objects.create(
+                organization=world.practice, agreement=agreement, offset=90, sent_at=at, created_at=at
+            ),
         }
     return Door(world, expired, rows)
 

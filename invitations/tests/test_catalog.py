@@ -252,7 +252,12 @@ def test_purge__organization_deleted_by_sql__no_invitation_no_history_no_deliver
     events = len(acts.trail(world.practice))
     mine = [world.practice.pk]
     tables = ("user_invitations", "invitation_history", "invitation_deliveries")
-    before = ("organizations_membership", "organizations_organizationsettings")
+    before = (
+        "organizations_membership",
+        "organizations_organizationsettings",
+        "organizations_businessassociateagreement",
+        "organizations_agreementdocument",
+    )
     with as_owner(), connection.cursor() as cursor:
         for table in tables:
             cursor.execute(f"SELECT count(*) FROM {table} WHERE organization_id = %s", mine)

@@ -22,6 +22,7 @@ from healthivr.testing.database import connected_as, superuser
 from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
 from invitations.states import Event
+from organizations.agreements.models import BaaReminder, BusinessAssociateAgreement
 from organizations.models import Membership, Organization
 from organizations.tenancy import PLATFORM_ROLE, SameOrganization, TenantModel, platform, tenant
 from patients.models import Patient
@@ -157,6 +158,8 @@ def fill(world: World) -> None:
             InvitationHistory.objects.create(invitation=invitation, event=Event.RESEND, at=at, **own)
             InvitationBatch.objects.create(**own)
             Patient.objects.create(**own)
+            agreement = BusinessAssociateAgreement.objects.get(**own)
+            BaaReminder.objects.create(agreement=agreement, offset=90, created_at=at, **own)
     for user in (world.lee, world.stone):
         actor = world.actor(user)
         with tenant(actor.organization):
