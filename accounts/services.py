@@ -125,7 +125,7 @@ def set_up_platform(
         if not used.update(used_at=at) or User.objects.exists():
             raise SetupClosed
         organization = Organization.objects.get(pk=PLATFORM_ORGANIZATION_ID)
-        reserve_seat(organization_id=organization.pk, email=user.email)
+        reserve_seat(organization_id=organization.pk, email=user.email, role=Role.ADMIN, at=at)
         user.save(force_insert=True)
         actor = Actor(user, organization, frozenset({Role.ADMIN}), True, ip, request_id)
         audit.record(actor=actor, action="platform.set_up", target=user)

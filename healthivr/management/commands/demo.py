@@ -24,6 +24,10 @@ from invitations.models import Delivery, UserInvitation
 from invitations.services import cancel_invitation, create_invitation, expire_overdue
 from invitations.tokens import derive_token
 from organizations.actor import Actor
+from organizations.agreements.clauses import Clause
+from organizations.agreements.documents import digest
+from organizations.agreements.gate import needs_agreement
+from organizations.agreements.services import sign_agreement, standard_for
 from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import OrganizationKind, Role, founds_organization
 from organizations.selectors import actor_in
@@ -126,7 +130,22 @@ class Command(BaseCommand):
         self._mark(invitation, DeliveryStatus.SENT, at=at + timedelta(seconds=4))
         accepted = self._accept(invitation, first, last, founds, at=at + timedelta(hours=3))
         self._tell_inviter(invitation, at=at + timedelta(hours=3))
-        return self._remember(accepted.user, accepted.organization, role)
+        joined = self._remember(accepted.user, accepted.organization, role)
+        if accepted.has_founded and needs_agreement(accepted.organization):
+            self._sign(joined, names, at=at + timedelta(hours=4))
+        return joined
+
+    def _sign(self, founder: Actor, names: str, *, at: datetime) -> None:
+        """The first act of a founder whose organization handles patient data."""
+        with tenant(founder.organization):
+            sign_agreement(
+                actor=founder,
+                signer_name=names,
+                signer_title="Owner",
+                clauses=Clause.values,
+                document_sha256=digest(standard_for(founder.organization)),
+                at=at,
+            )
 
     def _create(self, actor: Actor, role: Role, email: str, first: str, last: str, *, at: datetime) -> UserInvitation:
         with tenant(actor.organization):
