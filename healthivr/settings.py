@@ -360,6 +360,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "InvitationTypeEnum": "invitations.api.serializers.TYPES",
         "ShownInvitationTypeEnum": "invitations.models.TYPE_CHOICES",
+        "PractitionerStatusEnum": "accounts.practitioners.states.Standing",
     },
 }
 

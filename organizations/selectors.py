@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.contrib.postgres.expressions import ArraySubquery
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.validators import slug_re
-from django.db.models import BooleanField, Count, Func, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import BooleanField, Choices, Count, Func, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Concat
 from django.utils.translation import gettext_lazy as _
 
@@ -229,6 +230,16 @@ def person(*, actor: Actor, membership_id: UUID) -> Membership:
     if membership is None:
         raise NotFound
     return membership
+
+
+def license_standing(*, actor: Actor, membership: Membership, at: datetime) -> Choices | None:
+    """Return where the license of a member who needs one stands, nothing more of it, for those who run the people of the
+    organization; None where nothing was submitted. Asked of the person, for licenses stand above this app."""
+    actor.require(Capability.MANAGE_PEOPLE)
+    try:
+        return membership.user.practitioner_credential.standing_at(at)
+    except ObjectDoesNotExist:
+        return None
 
 
 def invitations_left_behind(*, membership: Membership, at: datetime) -> int:

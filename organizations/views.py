@@ -18,7 +18,7 @@ from .actor import Actor
 from .forms import BelowFilterForm, EndMembershipForm, OrganizationForm, PeopleFilterForm
 from .models import Membership
 from .paging import ROWS, active_filters, address, neighbours
-from .roles import Capability, OrganizationKind
+from .roles import LICENSED_ROLES, Capability, OrganizationKind
 
 if TYPE_CHECKING:
     from accounts.models import User, UserSession
@@ -75,15 +75,22 @@ def people(request: TenantRequest, organization: str) -> HttpResponse:
 @require_safe
 def member(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """One person's membership, and what may be done about it."""
-    membership = selectors.person(actor=request.actor, membership_id=membership_id)
+    actor = request.actor
+    membership = selectors.person(actor=actor, membership_id=membership_id)
+    may_manage = actor.has(Capability.MANAGE_PEOPLE)
+    standing, shows_license = None, may_manage and membership.role in LICENSED_ROLES
+    if shows_license:
+        standing = selectors.license_standing(actor=actor, membership=membership, at=timezone.now())
     return render(
         request,
         "organizations/member.html",
         {
             "membership": membership,
-            "may_manage": request.actor.has(Capability.MANAGE_PEOPLE),
+            "may_manage": may_manage,
+            "shows_license": shows_license,
+            "license_standing": standing,
             "can_change": services.can_change_administrator(membership),
-            "is_me": membership.user_id == request.actor.user_id,
+            "is_me": membership.user_id == actor.user_id,
         },
     )
 

@@ -33,6 +33,14 @@ def own_credential(user: User) -> PractitionerCredential | None:
     return PractitionerCredential.objects.filter(user=user).first()
 
 
+def needs_license(*, actor: Actor, at: datetime) -> bool:
+    """Say whether the actor's role here needs a license and neither an approval nor a decision is there to wait for."""
+    if actor.user is None or not actor.roles & LICENSED_ROLES:
+        return False
+    credential = own_credential(actor.user)
+    return credential is None or credential.standing_at(at) in (Standing.REJECTED, Standing.SUSPENDED)
+
+
 def require_approved_practitioner(actor: Actor, at: datetime) -> PractitionerCredential:
     """Return the actor's credential if its approval holds now. One query, asked in any door.
 

@@ -3,11 +3,12 @@
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts import services
 from accounts.forms import ProfileForm
+from accounts.practitioners import selectors as practitioners
 from healthivr.kernel.errors import DomainError
 from organizations.views import PersonalRequest
 
@@ -31,4 +32,10 @@ def profile(request: PersonalRequest) -> HttpResponse:
             translation.activate(user.language)  # the answer is in the language just chosen
             messages.success(request, _("Your profile is saved."))
             return redirect("accounts:profile")
-    return render(request, "accounts/profile.html", {"form": form}, status=422 if form.errors else 200)
+    credential = practitioners.own_credential(user)
+    context = {
+        "form": form,
+        "has_license": credential is not None or practitioners.practices_medicine(user),
+        "license_standing": credential.standing_at(timezone.now()) if credential else None,
+    }
+    return render(request, "accounts/profile.html", context, status=422 if form.errors else 200)

@@ -237,6 +237,16 @@ POLICY: dict[str, list[Ask]] = {
         call("PATCH", allowed=200, body={"language": "es"}),
         call("DELETE", allowed=200),
     ],
+    # One's own: in the tests' practice or in none.
+    "practitioners_api:own": [
+        Ask("GET", 404, 401, 404, 404, where="platform"),
+        Ask("PUT", 200, 401, 200, 403, body=LICENSE, where="platform"),
+    ],
+    "practitioners_api:list": [platform_call("GET", allowed=200)],
+    "practitioners_api:detail": [platform_call("GET", allowed=200)],
+    "practitioners_api:approve": [platform_call("POST", allowed=200, body={"submission": 1})],
+    "practitioners_api:reject": [platform_call("POST", allowed=200, body=REFUSAL)],
+    "practitioners_api:suspend": [platform_call("POST", allowed=200, body=REFUSAL)],
     "invitations_api:resend": [call("POST", allowed=200)],
     "invitations_api:renew": [call("POST", allowed=200, about="expired")],
     "invitations_api:validate": [everybody("GET", 200)],

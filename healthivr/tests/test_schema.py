@@ -33,6 +33,15 @@ ROUTES = {
     ("POST", "/api/v1/invitations/accept/{token}/"),
     ("POST", "/api/v1/invitations/decline/{token}/"),
 }
+ROUTES |= {
+    ("GET", "/api/v1/practitioner/"),
+    ("PUT", "/api/v1/practitioner/"),
+    ("GET", "/api/v1/admin/practitioners/"),
+    ("GET", "/api/v1/admin/practitioners/{credential_id}/"),
+    ("POST", "/api/v1/admin/practitioners/{credential_id}/approve/"),
+    ("POST", "/api/v1/admin/practitioners/{credential_id}/reject/"),
+    ("POST", "/api/v1/admin/practitioners/{credential_id}/suspend/"),
+}
 PUBLIC = {route for route in ROUTES if "{token}" in route[1]}
 #: What HTTP itself refuses, in REST framework's words.
 OF_HTTP = {"method_not_allowed": 405, "not_acceptable": 406, "unsupported_media_type": 415}

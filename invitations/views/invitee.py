@@ -25,6 +25,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import services as accounts
+from accounts.practitioners.selectors import needs_license
 from accounts.views import begin_session, end_session, limited, origin
 from healthivr.kernel.errors import Conflict, DomainError, Malformed, NotFound, Refused
 from healthivr.kernel.limits import count_attempt
@@ -300,7 +301,11 @@ def welcome(request: TenantRequest, organization: str) -> HttpResponse:
     """Done: where to go first."""
     roles = [role for role in Role if role in request.actor.roles]
     sentences = [(role.label, ROLE_SENTENCES.get(role, "")) for role in roles]
-    context = {"roles": sentences, "may_invite": bool(invitable_types(actor=request.actor))}
+    context = {
+        "roles": sentences,
+        "may_invite": bool(invitable_types(actor=request.actor)),
+        "needs_license": needs_license(actor=request.actor, at=timezone.now()),
+    }
     return render(request, "invitations/welcome.html", context)
 
 

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from accounts.practitioners.selectors import waiting_practitioners
 from invitations import selectors
 from organizations.roles import Capability
 from organizations.selectors import has_invitations_to_see, invitable_types
@@ -21,6 +22,7 @@ def overview(request: TenantRequest, organization: str) -> HttpResponse:
         "sees_all": request.actor.has(Capability.VIEW_ALL_INVITATIONS),
         "days": selectors.LATELY.days,
         "most": selectors.COUNTED_AT_MOST,
+        "practitioners": waiting_practitioners(actor=request.actor, most=selectors.COUNTED_AT_MOST),
     }
     if has_invitations_to_see(actor=request.actor):
         numbers = selectors.overview(actor=request.actor, at=timezone.now())
@@ -35,5 +37,5 @@ def overview(request: TenantRequest, organization: str) -> HttpResponse:
             },
         }
         context["has_chart"] = any(sent or accepted for _day, sent, accepted in by_day)
-        context["is_empty"] = not numbers.open and not context["has_chart"]
+        context["is_empty"] = not (numbers.open or context["has_chart"] or context["practitioners"])
     return render(request, "invitations/overview.html", context)
