@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.admin import ReadOnlyAdmin
 
-from .models import AccountMail, PractitionerCredential, SetupLink, SignInLock, User, UserSession
+from .models import AccountMail, PractitionerCredential, RefreshToken, SetupLink, SignInLock, User, UserSession
 
 
 @admin.register(User)
@@ -37,6 +37,13 @@ class SetupLinkAdmin(ReadOnlyAdmin):
 class UserSessionAdmin(ReadOnlyAdmin):
     list_display = ("user", "kind", "created_at", "last_seen_at", "ended_at", "end_reason")
     list_select_related = ("user",)
+
+
+@admin.register(RefreshToken)
+class RefreshTokenAdmin(ReadOnlyAdmin):
+    exclude = ("digest",)
+    list_display = ("session", "created_at", "used_at", "expires_at")
+    list_select_related = ("session",)
 
 
 @admin.register(SignInLock)

@@ -59,6 +59,15 @@ def is_background(view: Any) -> Any:
     return view
 
 
+def bearer_credentials(request: HttpRequest) -> str | None:
+    """Return what a request to the API shows as `Authorization: Bearer`; None when it shows nothing of the kind. Pages
+    and Django admin know browsers only."""
+    if not request.path_info.startswith("/api/"):
+        return None
+    scheme, _space, credentials = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else None
+
+
 class RegisteredSessionMiddleware(AuthenticationMiddleware):
     """Says who asks. The cookie's session names a row of the registry, and the person is whose row it is while it lives:
     one statement, which an ended session, a switched-off account and a changed password all answer alike."""
@@ -68,6 +77,8 @@ class RegisteredSessionMiddleware(AuthenticationMiddleware):
         request.user = SimpleLazyObject(lambda: self._who_asks(request))  # type: ignore[assignment]
 
     def _who_asks(self, request: HttpRequest) -> User | AnonymousUser:
+        if bearer_credentials(request) is not None:
+            return AnonymousUser()  # accounts/api/authentication.py says who; the cookie counts for nothing
         named = request.session.get(SESSION_ID)
         if not named:
             return AnonymousUser()

@@ -170,6 +170,17 @@ def end_overdue_session(*, session: UserSession, reason: SessionEnd, at: datetim
         _end(UserSession.objects.filter(pk=session.pk), actor=system_actor("session-expiry"), reason=reason, at=at)
 
 
+def end_reused_family(*, session: UserSession, ip: str, request_id: str, at: datetime) -> None:
+    """End a family of tokens of which a used refresh token came back: by whose hand, nobody can say."""
+    with platform("a used refresh token"):
+        _end(
+            UserSession.objects.filter(pk=session.pk),
+            actor=_own_actor(None, ip=ip, request_id=request_id),
+            reason=SessionEnd.TOKEN_REUSED,
+            at=at,
+        )
+
+
 def end_own_session(*, user: User, session_id: UUID, ip: str, request_id: str, at: datetime) -> bool:
     """End one of one's own sessions, from whichever other. Returns False for one that had ended. Raises NotFound."""
     own = UserSession.objects.filter(pk=session_id, user=user)

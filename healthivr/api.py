@@ -8,7 +8,6 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
-from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication as DRFSessionAuthentication
@@ -16,33 +15,23 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 
-from accounts.registry import PresentSession
+from accounts.access_tokens import TokenRefused
+from accounts.api.authentication import require_second_factor
 from healthivr.kernel.errors import (
     DomainError,
     Malformed,
     NotFound,
     NotPermitted,
     NotSignedIn,
+    TooManyRequests,
     domain_error,
 )
+from healthivr.kernel.limits import count_attempt
 from healthivr.views import http_status, problem_body
 
 MAX_DEPTH = 20
-
-
-class SecondFactorEnrolmentRequired(NotPermitted):
-    """The person's role or organization asks for a second factor, and they have none yet."""
-
-    code = "second_factor_enrolment_required"
-    message = _("Your role asks for a second factor. Set one up first: until then nothing else is open.")
-
-
-def require_second_factor(request: Request, present: PresentSession) -> None:
-    """Raise SecondFactorEnrolmentRequired for who lacks one, save where one is enrolled."""
-    view = request.parser_context["view"]
-    if present.lacks_second_factor and not getattr(view, "is_reachable_without_second_factor", False):
-        raise SecondFactorEnrolmentRequired
 
 
 class SessionAuthentication(DRFSessionAuthentication):
@@ -66,6 +55,16 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+
+
+class EverythingThrottle(BaseThrottle):
+    """The limit of every route that has none of its own (checklist C5): calls a minute of one person, or of one address
+    where nobody has said who asks."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        key = str(request.user.pk) if request.user and request.user.is_authenticated else ""
+        count_attempt(request._request, "everything", key=key)
+        return True
 
 
 class StrictJSONParser(BaseParser):
@@ -142,13 +141,20 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
         body["errors"] = {domain.field: reasons or [str(domain.message)]}
     headers = {"Retry-After": str(domain.retry_after)} if domain.retry_after else {}
     if isinstance(domain, NotSignedIn):
-        headers["WWW-Authenticate"] = "Session"
+        headers["WWW-Authenticate"] = _challenge(domain)
+    if isinstance(domain, TooManyRequests) and domain.limit and request is not None:
+        request._request.rate_limit = (domain.limit, 0, domain.window)
     response = Response(body, status=status, headers=headers)
     if request is not None:
         request.accepted_renderer = ProblemRenderer()
         request.accepted_media_type = ProblemRenderer.media_type
     response.content_type = ProblemRenderer.media_type
     return response
+
+
+def _challenge(error: NotSignedIn) -> str:
+    """Return how one may sign in, and, of who sent a token, that it was not taken (RFC 6750 3)."""
+    return 'Bearer error="invalid_token"' if isinstance(error, TokenRefused) else "Bearer, Session"
 
 
 def _as_domain_error(error: Exception) -> DomainError | None:

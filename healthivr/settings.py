@@ -238,6 +238,7 @@ LIMITS = {
         "LIMIT_SIGN_IN_ACCOUNT", "5/15m"
     ),  # wrong guesses, then as long a lock: accounts/lockout.py
     "sign_in_address": rate("LIMIT_SIGN_IN_ADDRESS", "20/15m"),
+    "sign_in_refresh": rate("LIMIT_SIGN_IN_REFRESH", "60/15m"),
     "password_reset_account": rate("LIMIT_PASSWORD_RESET_ACCOUNT", "3/15m"),
     "password_reset_address": rate("LIMIT_PASSWORD_RESET_ADDRESS", "20/15m"),
     "token_pages": rate("LIMIT_TOKEN_PAGES", "10/m"),
@@ -340,7 +341,11 @@ WEBSOCKET_CORS_ORIGINS = environment.origins("WEBSOCKET_CORS_ORIGINS", patterns=
 
 # --- API -------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["healthivr.api.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.api.authentication.BearerAuthentication",
+        "healthivr.api.SessionAuthentication",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": ["healthivr.api.EverythingThrottle"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["healthivr.api.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -4,11 +4,13 @@ from .credentials import PractitionerCredential
 from .locks import SignInLock
 from .people import AccountMail, AccountMailKind, SetupLink, User, UserManager, hash_password, normalise_password
 from .sessions import SessionEnd, SessionKind, UserSession
+from .tokens import RefreshToken
 
 __all__ = [
     "AccountMail",
     "AccountMailKind",
     "PractitionerCredential",
+    "RefreshToken",
     "SessionEnd",
     "SessionKind",
     "SetupLink",

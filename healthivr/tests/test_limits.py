@@ -10,8 +10,11 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.test import Client, RequestFactory
+from django.urls import URLResolver, get_resolver
+from rest_framework.views import APIView
 
 from accounts.models import User
+from healthivr.api import EverythingThrottle
 from healthivr.kernel.errors import TooManyRequests
 from healthivr.kernel.limits import client_address, count_attempt
 from healthivr.testing.factories import PASSWORD
@@ -58,6 +61,7 @@ def test_limits__as_the_sources_were_reconciled() -> None:
     assert django_settings.LIMITS == {
         "sign_in_account": "5/15m",
         "sign_in_address": "20/15m",
+        "sign_in_refresh": "60/15m",
         "password_reset_account": "3/15m",
         "password_reset_address": "20/15m",
         "token_pages": "10/m",
@@ -220,6 +224,40 @@ def test_pages__of_somebody_signed_in__not_counted_with_strangers(
     for _number in range(5):
         assert client.get("/profile/").status_code == 200
         assert client.get("/o/lee-family-practice/").status_code == 200
+
+
+@pytest.mark.seed("S2.22")
+def test_api__three_hundred_and_first_call_of_an_address__429_with_headers(world: World) -> None:
+    """Routes without a limit of their own have this one; calls of others do not count in it."""
+    for number in range(1, 301):
+        answer = Client().get("/api/v1/docs/")
+        assert (answer.status_code, answer["RateLimit-Remaining"]) == (200, str(300 - number))
+    refused = Client().get("/api/v1/docs/")
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert (refused["RateLimit-Limit"], refused["RateLimit-Remaining"]) == ("300", "0")
+    assert 0 < int(refused["Retry-After"]) <= 61
+    assert Client().get("/api/v1/docs/", REMOTE_ADDR="192.0.2.9").status_code == 200
+    assert Client().get(f"{API}validate/x/").status_code == 404
+
+
+def mounted_api_views(resolver: URLResolver | None = None, prefix: str = "") -> list[Any]:
+    """The view of every route below /api/."""
+    found = []
+    for entry in (resolver or get_resolver()).url_patterns:
+        pattern = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            found += mounted_api_views(entry, pattern)
+        elif pattern.startswith("api/"):
+            found.append(entry.callback.cls)  # type: ignore[attr-defined]
+    return found
+
+
+@pytest.mark.seed("S2.22")
+def test_api__every_view_that_counts_in_nothing_of_its_own__counts_in_everything() -> None:
+    views = [view for view in mounted_api_views() if view.check_throttles is APIView.check_throttles]
+    assert views
+    for view in views:
+        assert view.throttle_classes == [EverythingThrottle], view
 
 
 # --- whose address ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from accounts.links import reset_link_path, unlock_link_path
-from accounts.models import AccountMail, SetupLink, SignInLock
+from accounts.models import AccountMail, RefreshToken, SetupLink, SignInLock
 from accounts.tests.practitioners.acts import npi_number, submit
 from audit import services as audit
 from audit.models import AuditEvent, AuditHead
@@ -249,6 +249,9 @@ POLICY: dict[str, list[Ask]] = {
     "practitioners_api:suspend": [platform_call("POST", allowed=200, body=REFUSAL)],
     "invitations_api:resend": [call("POST", allowed=200)],
     "invitations_api:renew": [call("POST", allowed=200, about="expired")],
+    "accounts_api:token": [everybody("POST", 200, body={"email": "omar@example.org", "password": PASSWORD})],
+    "accounts_api:refresh": [everybody("POST", 401, body={"refresh": "never-issued"})],
+    "accounts_api:revoke": [everybody("POST", 204, body={"refresh": "never-issued"})],
     "invitations_api:validate": [everybody("GET", 200)],
     "invitations_api:accept": [link_page("POST", 201, body={**NAMES, "password": PASSWORD})],
     "invitations_api:decline": [everybody("POST", 200, body={"reason": "not_me"})],
@@ -284,6 +287,7 @@ ADMIN_MODELS = (
     "accounts_setuplink",
     "accounts_practitionercredential",
     "accounts_usersession",
+    "accounts_refreshtoken",
     "accounts_signinlock",
     "organizations_organization",
     "organizations_organizationsettings",
@@ -403,6 +407,9 @@ def door(world: World, settings: Any) -> Door:
                 kind="password_reset", status="sent", next_try_at=at, created_at=at
             ),
             "accounts_usersession": session_of(world.lee),
+            "accounts_refreshtoken": RefreshToken.objects.create(
+                session=session_of(world.mia), digest="0" * 64, created_at=at, expires_at=at
+            ),
             "accounts_signinlock": SignInLock.objects.create(key="0" * 64, last_failure_at=at),
             "accounts_setuplink": SetupLink.objects.create(digest="0" * 64, expires_at=at),
             "accounts_practitionercredential": submit(world.member(Role.DOCTOR, OrganizationKind.PRACTICE).user),

@@ -245,6 +245,7 @@ EFFECTS: list[tuple[dict[str, str | None], Callable[[Values], Any], Any]] = [
     ({"MAIL_BATCH_SIZE": "5"}, lambda s: s["MAIL_BATCH_SIZE"], 5),
     ({"LIMIT_SIGN_IN_ACCOUNT": "1/h"}, lambda s: s["LIMITS"]["sign_in_account"], "1/h"),
     ({"LIMIT_SIGN_IN_ADDRESS": "2/h"}, lambda s: s["LIMITS"]["sign_in_address"], "2/h"),
+    ({"LIMIT_SIGN_IN_REFRESH": "6/h"}, lambda s: s["LIMITS"]["sign_in_refresh"], "6/h"),
     ({"LIMIT_PASSWORD_RESET_ACCOUNT": "3/h"}, lambda s: s["LIMITS"]["password_reset_account"], "3/h"),
     ({"LIMIT_PASSWORD_RESET_ADDRESS": "4/h"}, lambda s: s["LIMITS"]["password_reset_address"], "4/h"),
     ({"LIMIT_TOKEN_PAGES": "5/30s"}, lambda s: s["LIMITS"]["token_pages"], "5/30s"),

@@ -224,7 +224,7 @@ def test_accept__existing_person__signs_in_first_and_keeps_the_account(world: Wo
         problem(accept(invitation, {}), 401, "sign_in_required")  # before anything is asked
         response = accept(invitation)
     problem(response, 401, "sign_in_required")
-    assert response["WWW-Authenticate"] == "Session"
+    assert response["WWW-Authenticate"] == "Bearer, Session"
     assert nora.email not in response.content.decode()
     response = accept(invitation, {"password": "something else altogether", "first_name": "Eve"}, sign_in(nora))
     assert response.status_code == 201

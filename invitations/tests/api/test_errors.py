@@ -170,7 +170,7 @@ def test_staff_s_routes__nobody_signed_in__401(
     with acts.nothing_written():
         response = call(Client(), method, fill(template, world), body, at=world.practice)
     problem(response, 401, "sign_in_required")
-    assert response["WWW-Authenticate"] == "Session"
+    assert response["WWW-Authenticate"] == "Bearer, Session"
     assert call(sign_in(world.lee), method, fill(template, world), body, at=world.practice).status_code == status
 
 
