@@ -468,7 +468,7 @@ def text_of(response: HttpResponse) -> tuple[int, dict[str, str], str]:
 #: What is asked in the practice; the platform has no neighbour that its administrators may not enter.
 PRACTICES = [(route, ask) for route, ask in ASKED if ask.where == "practice"]
 IN_URL = [(route, ask) for route, ask in PRACTICES if "<slug:organization>" in route.pattern]
-BY_HEADER = [(route, ask) for route, ask in PRACTICES if ask.anonymous == 401 and not ask.htmx]
+BY_HEADER = [(route, ask) for route, ask in PRACTICES if ask.anonymous == 401 != ask.allowed and not ask.htmx]
 
 
 @pytest.mark.seed("S0.24")
