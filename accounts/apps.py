@@ -10,14 +10,15 @@ class AccountsConfig(AppConfig):
         from django.contrib.auth.signals import user_logged_in
 
         from audit.registry import register
-        from organizations.services import membership_ended
+        from organizations.services import membership_ended, roles_changed
 
         from .models import PractitionerCredential, User, UserSession
-        from .registry import end_sessions_on_leaving
+        from .registry import end_sessions_on_changed_roles, end_sessions_on_leaving
 
         # The registry writes it, for browsers and tokens alike.
         user_logged_in.disconnect(dispatch_uid="update_last_login")
         membership_ended.connect(end_sessions_on_leaving, dispatch_uid="end_sessions_on_leaving")
+        roles_changed.connect(end_sessions_on_changed_roles, dispatch_uid="end_sessions_on_changed_roles")
 
         register(
             User,

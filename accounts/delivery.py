@@ -87,9 +87,11 @@ def _send(connection: MailConnection, mail: AccountMail) -> bool:
 
 
 def _values(mail: AccountMail, user: User) -> dict[str, str]:
-    """Return what a mail says; links and days are looked up now, for the row holds ids only."""
+    """Return what a mail says; links and days are looked up now, for the row holds ids and numbers only."""
     kind = AccountMailKind(mail.kind)
-    values = {"first_name": user.first_name, "url": settings.BASE_URL + LINKS[kind](user)}
+    facts = {name: str(value) for name, value in mail.facts.items()}
+    path = facts.pop("path", "") or LINKS[kind](user)
+    values = {"first_name": user.first_name, **facts, "url": settings.BASE_URL + path}
     if kind == AccountMailKind.LICENSE_EXPIRING:
         values["last_day"] = _last_day(user)
     return values
@@ -113,7 +115,12 @@ def _try_later(mail: AccountMail, failure: SendFailed) -> None:
     _finish(mail, status, reason=failure.reason)
     if retry_at:
         AccountMail.objects.create(
-            kind=mail.kind, user=mail.user, attempt=mail.attempt + 1, next_try_at=retry_at, created_at=at
+            kind=mail.kind,
+            user=mail.user,
+            facts=mail.facts,
+            attempt=mail.attempt + 1,
+            next_try_at=retry_at,
+            created_at=at,
         )
 
 

@@ -204,9 +204,25 @@ def end_sessions_of(*, user_id: UUID, reason: SessionEnd, actor: Actor, at: date
     return len(_end(UserSession.objects.filter(user=user_id).exclude(pk=but), actor=actor, reason=reason, at=at))
 
 
+def end_session_of_person(
+    *, user_id: UUID, session_id: UUID, reason: SessionEnd, actor: Actor, at: datetime
+) -> UserSession:
+    """End one session of somebody, within the transaction of what ends it. Raises NotFound for what is none of theirs, or
+    has ended."""
+    ended = _end(UserSession.objects.filter(pk=session_id, user=user_id), actor=actor, reason=reason, at=at)
+    if not ended:
+        raise NotFound
+    return ended[0]
+
+
 def end_sessions_on_leaving(*, membership: Membership, actor: Actor, at: datetime, **kwargs: Any) -> None:
     """Who leaves an organization is out at once, everywhere: what they may still do elsewhere, they sign in for anew."""
     end_sessions_of(user_id=membership.user_id, reason=SessionEnd.MEMBERSHIP_ENDED, actor=actor, at=at)
+
+
+def end_sessions_on_changed_roles(*, membership: Membership, actor: Actor, at: datetime, **kwargs: Any) -> None:
+    """What somebody is has changed: they sign in anew, with all that the new role asks of it (openemr#11565)."""
+    end_sessions_of(user_id=membership.user_id, reason=SessionEnd.ROLE_CHANGED, actor=actor, at=at)
 
 
 def _end(sessions: "QuerySet[UserSession]", *, actor: Actor, reason: SessionEnd, at: datetime) -> list[UserSession]:

@@ -1,4 +1,4 @@
-"""Writes on people's accounts: set-up, sign-in, passwords, profile, deactivation."""
+"""Writes on one's own account: set-up, sign-in, passwords, profile. (What administrators do: administration.py.)"""
 
 import hashlib
 import hmac
@@ -26,10 +26,10 @@ from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from healthivr.kernel.masking import address_digest
 from healthivr.kernel.names import clean_line
 from organizations.actor import Actor
-from organizations.models import Membership, Organization
+from organizations.models import Organization
 from organizations.roles import Role
-from organizations.seats import lock_seats, reserve_seat
-from organizations.services import LastAdministrator, add_membership
+from organizations.seats import reserve_seat
+from organizations.services import add_membership
 from organizations.tenancy import platform
 
 from .delivery import hint_account_mail
@@ -263,14 +263,14 @@ def _set_password(
     actor = _platform_actor(user, ip=ip, request_id=request_id)
     with platform(action):
         # Conditional: of two uses of one link, one wins.
-        if not User.objects.filter(pk=user.pk, password=before).update(password=hashed):
+        if not User.objects.filter(pk=user.pk, password=before).update(password=hashed, must_change_password=False):
             raise Conflict
         audit.record(actor=actor, action=action, target=user)
         end_sessions_of(user_id=user.pk, reason=SessionEnd.PASSWORD_CHANGED, but=but, actor=actor, at=at)
-    user.password = hashed
+    user.password, user.must_change_password = hashed, False
 
 
-# --- profile and deactivation ----------------------------------------------------------------------------------------
+# --- profile ----------------------------------------------------------------------------------------
 def update_profile(
     *, user: User, first_name: str, last_name: str, time_zone: str, language: str, ip: str, request_id: str
 ) -> User:
@@ -300,33 +300,3 @@ def update_profile(
             changes=changes,
         )
     return user
-
-
-def deactivate_user(*, actor: Actor, user_id: UUID, reason: str, at: datetime) -> User:
-    """Take away somebody's right to sign in anywhere; their sessions and tokens end at once. For platform
-    administrators. Raises LastAdministrator when an organization would be left without one."""
-    actor.require_platform_staff()
-    with platform("deactivate a person"):
-        organizations = Membership.objects.administrators().filter(user=user_id).values_list("organization", flat=True)
-        for organization_id in sorted(organizations):
-            _require_other_administrator(organization_id, user_id)
-        user = User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
-        if user is None:
-            raise NotFound
-        user.is_active = False
-        user.save(update_fields=["is_active"])
-        end_sessions_of(user_id=user.pk, reason=SessionEnd.DEACTIVATED, actor=actor, at=at)
-        audit.record(
-            actor=actor,
-            action="user.deactivated",
-            target=user,
-            reason=reason,
-            changes={"is_active": ["true", "false"]},
-        )
-    return user
-
-
-def _require_other_administrator(organization_id: UUID, user_id: UUID) -> None:
-    lock_seats(organization_id=organization_id)
-    if not Membership.objects.administrators().filter(organization=organization_id).exclude(user=user_id).exists():
-        raise LastAdministrator

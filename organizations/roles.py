@@ -120,6 +120,26 @@ FOUNDED_BELOW: dict[OrganizationKind, frozenset[OrganizationKind]] = {
 JOINING = frozenset({Role.ADMIN, Role.SALES, Role.OFFICE_ADMIN, Role.MEDICAL_STAFF})
 
 
+#: Who cannot run an organization: they are cared for there, and do not work there.
+NEVER_ADMINISTRATORS = frozenset({Role.PATIENT, Role.PROXY})
+
+#: Which roles somebody of a role who runs an organization (`people.manage`) may give to its members, and take from them:
+#: none that stands at or above their own, save where this table says so. It does for the platform's Admins, who are each
+#: other's check, and for companies in which all do the same work (domain.md 3.1: "colleagues if org admin"). Doctors come
+#: by invitation and approval: only the platform makes somebody one. Nobody changes their own role (granting.py).
+GRANTABLE_BY: dict[Role, frozenset[Role]] = {
+    Role.ADMIN: frozenset(Role) - NEVER_ADMINISTRATORS,
+    Role.DISTRIBUTOR: frozenset({Role.SALES}),
+    Role.DOCTOR: frozenset({Role.OFFICE_ADMIN, Role.MEDICAL_STAFF, Role.PHARMACIST, Role.LAB_TECH}),
+    Role.OFFICE_ADMIN: frozenset({Role.MEDICAL_STAFF, Role.LAB_TECH}),
+    Role.IVR_COMPANY: frozenset({Role.IVR_COMPANY}),
+    Role.SHIPPING_LOGISTICS: frozenset({Role.SHIPPING_LOGISTICS}),
+    Role.PHARMACIST: frozenset({Role.PHARMACIST}),
+    Role.LAB_TECH: frozenset({Role.LAB_TECH}),
+}
+#: What each administrator of an organization may give, whatever their role is there (domain.md 3.1).
+GRANTABLE_BY_ADMINISTRATORS = frozenset({Role.PRIVACY_OFFICER})
+
 #: Who signs in with a second factor, whatever their organization's policy says (domain.md 3.1).
 SECOND_FACTOR_ROLES = frozenset({Role.ADMIN, Role.CHP_ADMIN, Role.DOCTOR, Role.PRIVACY_OFFICER})
 #: Who works with patients' data (P2 and more in domain.md 3.1): cannot be brought in where no agreement is in force.
@@ -136,9 +156,6 @@ PATIENT_DATA_ROLES = frozenset(
 
 #: Who practices with a license of their own, which the platform approves (checklist S3.51).
 LICENSED_ROLES = frozenset({Role.DOCTOR})
-
-#: Who cannot run an organization: they are cared for there, and do not work there.
-NEVER_ADMINISTRATORS = frozenset({Role.PATIENT, Role.PROXY})
 
 
 class Capability(StrEnum):
@@ -229,6 +246,15 @@ def may_invite(
     if role == Role.OFFICE_ADMIN and not staff_may_invite:
         return False
     return invitation_type in INVITABLE_BY.get(role, frozenset())
+
+
+def may_grant(roles: frozenset[Role], role: Role, kind: OrganizationKind, *, is_org_admin: bool) -> bool:
+    """Say whether somebody with these roles in an organization of a kind may give `role` to a member, or take it away.
+    (That they run its people at all is asked apart: `people.manage`.)"""
+    granted = frozenset[Role]().union(*(GRANTABLE_BY.get(own, frozenset()) for own in roles))
+    if is_org_admin:
+        granted |= GRANTABLE_BY_ADMINISTRATORS
+    return role in granted and can_work_in(role, kind)
 
 
 def can_work_in(role: Role, kind: OrganizationKind) -> bool:

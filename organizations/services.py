@@ -27,6 +27,9 @@ from .seats import free_member_seat, lock_seats
 #: Sent inside the transaction in which somebody's last membership in an organization ended, with `membership`, `actor`
 #: and `at`. Rooms above react to it: invitations, sessions.
 membership_ended = Signal()
+#: Sent inside the transaction in which what somebody is in an organization changed and they stay a member, with
+#: `membership` (the one given, changed or ended), `actor` and `at`. Who refuses raises a domain error: nothing happens.
+roles_changed = Signal()
 
 SLUG_LENGTH = 60
 
@@ -132,18 +135,20 @@ def add_membership(
 
 
 def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: bool, at: datetime) -> Membership:
-    """Make a member an administrator of the organization, or no longer one. Raises LastAdministrator, and
-    AdministrationFixed on the platform, which its Admins run, and for patients."""
+    """Make a member an administrator of the organization, which needs a step-up, or no longer one. Raises
+    LastAdministrator, and AdministrationFixed on the platform, which its Admins run, and for patients."""
     actor.require(Capability.MANAGE_PEOPLE)
+    if is_org_admin:
+        actor.require_step_up(at=at)
     with transaction.atomic():
         lock_seats(organization_id=actor.organization_id)
-        membership = _locked(actor, membership_id)
+        membership = locked_membership(actor, membership_id)
         if membership.is_org_admin == is_org_admin:
             return membership
         if not can_change_administrator(membership):
             raise AdministrationFixed
         if not is_org_admin:
-            _require_another_administrator(membership)
+            require_another_administrator(membership)
         membership.is_org_admin = is_org_admin
         membership.save(update_fields=["is_org_admin"])
         audit.record(
@@ -165,27 +170,41 @@ def end_membership(*, actor: Actor, membership_id: UUID, reason: str, at: dateti
     actor.require(Capability.MANAGE_PEOPLE)
     with transaction.atomic():
         lock_seats(organization_id=actor.organization_id)
-        membership = _locked(actor, membership_id)
-        if membership.is_org_admin:
-            _require_another_administrator(membership)
-        membership.status = MembershipStatus.ENDED
-        membership.ended_at = at
-        membership.save(update_fields=["status", "ended_at"])
-        audit.record(
-            actor=actor,
-            action="membership.ended",
-            target=membership,
-            reason=clean_text(reason),
-            detail={"user": str(membership.user_id), "role": membership.role},
-        )
-        others = Membership.objects.active().filter(organization=actor.organization, user=membership.user_id)
-        if not others.exists():
-            free_member_seat(organization_id=actor.organization_id)
-            membership_ended.send(sender=Membership, membership=membership, actor=actor, at=at)
+        membership = locked_membership(actor, membership_id)
+        end_locked_membership(actor=actor, membership=membership, reason=reason, at=at)
     return membership
 
 
-def _locked(actor: Actor, membership_id: UUID) -> Membership:
+def end_locked_membership(*, actor: Actor, membership: Membership, reason: str, at: datetime, **detail: str) -> None:
+    """End a membership whose organization and row the caller has locked, and whose rights it has asked for. Raises
+    LastAdministrator."""
+    if membership.is_org_admin:
+        require_another_administrator(membership)
+    close_period(membership, at=at)
+    audit.record(
+        actor=actor,
+        action="membership.ended",
+        target=membership,
+        reason=clean_text(reason),
+        detail={"user": str(membership.user_id), "role": membership.role, **detail},
+    )
+    others = Membership.objects.active().filter(organization=membership.organization_id, user=membership.user_id)
+    if others.exists():
+        roles_changed.send(sender=Membership, membership=membership, actor=actor, at=at)
+    else:
+        free_member_seat(organization_id=membership.organization_id)
+        membership_ended.send(sender=Membership, membership=membership, actor=actor, at=at)
+
+
+def close_period(membership: Membership, *, at: datetime) -> None:
+    """End the period of a membership; the row stays."""
+    membership.status = MembershipStatus.ENDED
+    membership.ended_at = at
+    membership.save(update_fields=["status", "ended_at"])
+
+
+def locked_membership(actor: Actor, membership_id: UUID) -> Membership:
+    """Return an active membership of the actor's organization, locked; the organization comes first. Raises NotFound."""
     membership = (
         Membership.objects.select_for_update(of=("self",), no_key=True)
         .filter(organization=actor.organization, status=MembershipStatus.ACTIVE, pk=membership_id)
@@ -196,7 +215,7 @@ def _locked(actor: Actor, membership_id: UUID) -> Membership:
     return membership
 
 
-def _require_another_administrator(membership: Membership) -> None:
+def require_another_administrator(membership: Membership) -> None:
     """The organization is locked, so the answer still holds when the change is written; a trigger holds it beside us."""
     others = Membership.objects.administrators().filter(organization=membership.organization_id)
     if not others.exclude(user=membership.user_id).exists():

@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.administration import deactivate_user
 from accounts.models import User
-from accounts.services import deactivate_user, update_profile
+from accounts.services import update_profile
 from audit.models import AuditEvent
 from healthivr.kernel.errors import Malformed, NotFound, NotPermitted
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID, new_id

@@ -192,6 +192,8 @@ def test_writes__the_list_of_readers__has_every_room() -> None:
 PLATFORM_DOOR = {
     "accounts/lockout.py": "a stranger's guesses go into the platform's trail",
     "accounts/registry.py": "sessions belong to people; their events go into the platform's trail",
+    "accounts/administration.py": "platform staff switch accounts on and off, which no organization owns",
+    "accounts/selectors.py": "platform staff at home see the people of every organization",
     "accounts/services.py": "sign-in, reset and profile belong to a person, not to an organization",
     "healthivr/management/commands/demo.py": "makes a whole world",
     "invitations/acceptance.py": "the holder of a token does not say whose it is; joining may found an organization",

@@ -10,8 +10,8 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.administration import deactivate_user
 from accounts.models import User
-from accounts.services import deactivate_user
 from audit.models import AuditEvent
 from healthivr.kernel.errors import NotFound, NotPermitted
 from healthivr.testing.factories import MembershipFactory, UserFactory

@@ -1,0 +1,245 @@
+"""Reads: whom an administrator sees, and what is to know of their accounts.
+
+An administrator sees who is, or was, a member of their organization. An administrator of the platform who acts in the
+platform's own organization sees everybody (docs/adr/0013-running-people.md).
+"""
+
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, Subquery, Value
+from django.db.models.functions import Concat
+from django.utils.translation import gettext_lazy as _
+
+from healthivr.kernel.errors import NotFound, NotPermitted
+from organizations.actor import Actor
+from organizations.granting import require_may_administer
+from organizations.models import Membership, MembershipStatus
+from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
+from organizations.roles import Capability, Role
+from organizations.tenancy import platform
+
+from .lockout import locked_among
+from .models import User, UserSession
+from .registry import live_sessions
+
+#: Who may look at the accounts of people, beside their names: who runs them, who helps them in, who reviews access.
+SEES_ACCOUNTS = (Capability.MANAGE_PEOPLE, Capability.UNLOCK_PEOPLE, Capability.REVIEW_ACCESS)
+ORDER = ("last_name", "first_name", "pk")
+
+
+class PersonStatus(models.TextChoices):
+    """By what people are found. Somebody may be several of these."""
+
+    ACTIVE = "active", _("Members now")
+    FORMER = "former", _("Former members")
+    DEACTIVATED = "deactivated", _("Switched off")
+    LOCKED = "locked", _("Sign-in locked")
+    UNREVIEWED = "unreviewed", _("Access not reviewed for 90 days")
+
+
+@dataclass(frozen=True)
+class AccountFilters:
+    """Which people are listed. `text` is the beginning of a name or an address, `organization` a slug."""
+
+    text: str = ""
+    role: str = ""
+    status: str = ""
+    organization: str = ""
+
+
+# --- how far somebody sees -------------------------------------------------------------------------------------------
+def is_everywhere(actor: Actor) -> bool:
+    """Say whether the actor sees the people of all organizations: platform staff at home."""
+    return bool(actor.is_platform_staff and actor.organization.is_platform)
+
+
+def reach(actor: Actor, reason: str) -> AbstractContextManager[None]:
+    """Open the door that the actor's reach needs: all organizations' for platform staff at home, else none more."""
+    return platform(reason) if is_everywhere(actor) else nullcontext()
+
+
+def require_sees_accounts(actor: Actor) -> None:
+    """Raise NotPermitted unless the actor may look at the accounts of people."""
+    if not any(actor.has(capability) for capability in SEES_ACCOUNTS):
+        raise NotPermitted
+
+
+def _memberships(actor: Actor) -> "models.QuerySet[Membership]":
+    """The memberships that the actor sees. Asked inside `reach`."""
+    return (
+        Membership.objects.all() if is_everywhere(actor) else Membership.objects.filter(organization=actor.organization)
+    )
+
+
+def _people(actor: Actor) -> "models.QuerySet[User]":
+    users = User.objects.all()
+    return users if is_everywhere(actor) else users.filter(Exists(_memberships(actor).filter(user=OuterRef("pk"))))
+
+
+def member_to_administer(*, actor: Actor, user_id: UUID, needs: Capability) -> User:
+    """Return somebody on whose account the actor may act: a member now, or anybody for platform staff at home. Raises
+    NotPermitted, Outranked, and NotFound for everybody else."""
+    actor.require(needs)
+    users = User.objects.filter(pk=user_id)
+    if not is_everywhere(actor):
+        here = Membership.objects.filter(organization=actor.organization, status=MembershipStatus.ACTIVE)
+        users = users.filter(Exists(here.filter(user=OuterRef("pk"))))
+    user = users.first()
+    if user is None:
+        raise NotFound
+    require_may_administer(actor, user)
+    return user
+
+
+# --- one page of people ----------------------------------------------------------------------------------------------
+def people_page(
+    *, actor: Actor, filters: AccountFilters, cursor: str = "", size: int = ROWS, at: datetime
+) -> Page[User]:
+    """Return one page of people by name, each with `shown_memberships`, `is_locked` and `has_second_factor`. The number
+    of statements does not depend on that of people. A cursor holds an id and no name. Raises Malformed (`cursor`)."""
+    require_sees_accounts(actor)
+    with reach(actor, "people of every organization"):
+        users = filtered_people(actor=actor, filters=filters, at=at)
+        backwards, position = read_cursor(cursor)
+        if position:
+            users = users.filter(_beside(position, backwards=backwards))
+        page = cut_page(
+            users.prefetch_related(_shown_memberships(actor)),
+            order=ORDER,
+            is_first=not position,
+            backwards=backwards,
+            size=size,
+            position=lambda user: str(user.pk),
+        )
+        add_account_facts(page.items, at=at)
+    return page
+
+
+def filtered_people(*, actor: Actor, filters: AccountFilters, at: datetime) -> "models.QuerySet[User]":
+    """Return the people that fit. Asked inside `reach`."""
+    users = _people(actor)
+    memberships = _memberships(actor).filter(user=OuterRef("pk"))
+    if filters.organization and is_everywhere(actor):
+        memberships = memberships.filter(organization__slug=filters.organization)
+        users = users.filter(Exists(memberships))
+    now = memberships.filter(status=MembershipStatus.ACTIVE)
+    if filters.status == PersonStatus.ACTIVE:
+        users = users.filter(Exists(now), is_active=True)
+    elif filters.status == PersonStatus.FORMER:
+        users = users.filter(Exists(memberships) & ~Exists(now))
+    elif filters.status == PersonStatus.DEACTIVATED:
+        users = users.filter(is_active=False)
+    elif filters.status == PersonStatus.UNREVIEWED:
+        users = users.filter(Exists(memberships.unreviewed(at=at)))  # type: ignore[attr-defined]
+    elif filters.status == PersonStatus.LOCKED:
+        users = users.filter(pk__in=locked_among(users.values_list("pk", "email"), at=at))
+    if filters.role:
+        users = users.filter(Exists(now.filter(role=filters.role)))
+    if text := " ".join(filters.text.split()):
+        users = users.alias(name=Concat("first_name", Value(" "), "last_name")).filter(
+            Q(name__istartswith=text) | Q(last_name__istartswith=text) | Q(email__startswith=text.lower())
+        )
+    return users
+
+
+def _beside(position: str, *, backwards: bool) -> Q:
+    try:
+        here = User.objects.filter(pk=UUID(position))
+    except ValueError:
+        raise damaged_cursor() from None
+    last, first = Subquery(here.values("last_name")), Subquery(here.values("first_name"))
+    way = "lt" if backwards else "gt"
+    return (
+        Q(**{f"last_name__{way}": last})
+        | Q(last_name=last, **{f"first_name__{way}": first})
+        | Q(last_name=last, first_name=first, **{f"pk__{way}": UUID(position)})
+    )
+
+
+def _shown_memberships(actor: Actor) -> Prefetch:
+    rows = _memberships(actor).select_related("organization", "reviewed_by").order_by("-started_at", "pk")
+    return Prefetch("memberships", rows, to_attr="shown_memberships")
+
+
+def person_detail(*, actor: Actor, user_id: UUID, at: datetime) -> User:
+    """Return somebody as `people_page` does. Raises NotFound."""
+    require_sees_accounts(actor)
+    with reach(actor, "a person of any organization"):
+        user = _people(actor).filter(pk=user_id).prefetch_related(_shown_memberships(actor)).first()
+        if user is None:
+            raise NotFound
+        add_account_facts([user], at=at)
+    return user
+
+
+# --- what is to know of accounts -------------------------------------------------------------------------------------
+def add_account_facts(users: Collection[User], *, at: datetime) -> None:
+    """Say of each person whether their sign-in is locked now, and whether they have a second factor."""
+    locked = locked_among(((user.pk, user.email) for user in users), at=at)
+    enrolled = people_with_second_factor(user.pk for user in users)
+    for user in users:
+        user.is_locked, user.has_second_factor = user.pk in locked, user.pk in enrolled  # type: ignore[attr-defined]
+
+
+def people_with_second_factor(user_ids: Iterable[UUID]) -> set[UUID]:
+    """Return which of some people have a second factor: who has given one."""
+    return set(
+        UserSession.objects.filter(user__in=list(user_ids), second_factor_at__isnull=False)
+        .values_list("user", flat=True)
+        .distinct()
+    )
+
+
+def person_sessions(*, actor: Actor, user_id: UUID, at: datetime) -> list[UserSession]:
+    """Return where a member is signed in now. Raises NotPermitted, NotFound, Outranked."""
+    user = member_to_administer(actor=actor, user_id=user_id, needs=Capability.MANAGE_PEOPLE)
+    return live_sessions(user=user, at=at)
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class PeopleStats:
+    """How many people there are, of each kind and role; of the organization, or of all for platform staff at home."""
+
+    people: int
+    active: int
+    former: int
+    deactivated: int
+    locked: int
+    unreviewed: int
+    administrators: int
+    with_second_factor: int
+    by_role: dict[str, int]
+
+
+def people_stats(*, actor: Actor, at: datetime) -> PeopleStats:
+    """Count people. Each number is that of the list with its filter."""
+    require_sees_accounts(actor)
+
+    def count(status: str) -> int:
+        return filtered_people(actor=actor, filters=AccountFilters(status=status), at=at).count()
+
+    with reach(actor, "numbers of people"):
+        active = _memberships(actor).active()  # type: ignore[attr-defined]
+        by_role: dict[str, Any] = dict(
+            active.values_list("role").annotate(count=Count("user", distinct=True)).order_by()
+        )
+        enrolled = UserSession.objects.filter(user=OuterRef("pk"), second_factor_at__isnull=False)
+        members = filtered_people(actor=actor, filters=AccountFilters(status=PersonStatus.ACTIVE), at=at)
+        return PeopleStats(
+            people=_people(actor).count(),
+            active=count(PersonStatus.ACTIVE),
+            former=count(PersonStatus.FORMER),
+            deactivated=count(PersonStatus.DEACTIVATED),
+            locked=count(PersonStatus.LOCKED),
+            unreviewed=count(PersonStatus.UNREVIEWED),
+            administrators=active.filter(is_org_admin=True).aggregate(n=Count("user", distinct=True))["n"],
+            with_second_factor=members.filter(Exists(enrolled)).count(),
+            by_role={role.value: by_role.get(role.value, 0) for role in Role},
+        )

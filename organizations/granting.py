@@ -1,0 +1,170 @@
+"""Who may give which role to whom, and giving it (checklist S2.12): one table, organizations/roles.py.
+
+A membership is a role for a period. So a changed role ends one period and begins the next: what somebody was, and until
+when, is not overwritten (docs/adr/0013-running-people.md).
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from audit import services as audit
+from healthivr.kernel.errors import Malformed, NotFound, NotPermitted, Refused
+from healthivr.kernel.names import clean_text
+
+from .actor import Actor
+from .models import Membership
+from .roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role, may_grant
+from .seats import lock_seats
+from .selectors import is_platform_administrator
+from .services import (
+    AlreadyMember,
+    add_membership,
+    close_period,
+    locked_membership,
+    require_another_administrator,
+    roles_changed,
+)
+
+if TYPE_CHECKING:  # a name for the type checker; at run time nothing here knows accounts
+    from accounts.models import User
+
+
+class RoleNotGrantable(NotPermitted):
+    """The actor may not give this role, or not take away the one that the person has."""
+
+    code = "role_not_grantable"
+    message = _("Your role does not allow you to give this role, or to take away the present one.")
+
+
+class Outranked(NotPermitted):
+    """The account belongs to an administrator of the platform, whom only their like administer."""
+
+    code = "outranked"
+    message = _("This account belongs to an administrator of the platform. Only another one can do this.")
+
+
+class OwnAccount(Refused):
+    """Nobody does this to themselves."""
+
+    code = "own_account"
+    message = _("You cannot do this to yourself. Ask another administrator.")
+
+
+def require_other_person(actor: Actor, user_id: UUID) -> None:
+    """Raise OwnAccount for what nobody does to themselves."""
+    if actor.user_id == user_id:
+        raise OwnAccount
+
+
+def require_may_administer(actor: Actor, user: "User") -> None:
+    """Raise Outranked for the account of a platform administrator, unless the actor is one: the administrator of an
+    organization that they joined does not lock them out of the platform (Grafana CVE-2026-22640)."""
+    if not actor.is_platform_staff and not actor.system and is_platform_administrator(user):
+        raise Outranked
+
+
+def grantable_roles(*, actor: Actor) -> list[Role]:
+    """Return the roles that the actor may give to members of the organization, in the order of the role table."""
+    if not actor.has(Capability.MANAGE_PEOPLE):
+        return []
+    return [role for role in Role if _may_grant(actor, role)]
+
+
+def can_change_role(*, actor: Actor, membership: Membership) -> bool:
+    """Say whether the actor may change the role of a membership at all."""
+    return membership.user_id != actor.user_id and Role(membership.role) in grantable_roles(actor=actor)
+
+
+def _may_grant(actor: Actor, role: Role) -> bool:
+    kind = OrganizationKind(actor.organization.kind)
+    return may_grant(actor.roles, role, kind, is_org_admin=actor.is_org_admin)
+
+
+def _known(role: str) -> Role:
+    if role not in Role.values:
+        raise Malformed(_("Choose a role from the list."), field="role")
+    return Role(role)
+
+
+def change_role(*, actor: Actor, membership_id: UUID, role: str, reason: str = "", at: datetime) -> Membership:
+    """Change what a member is. The old period ends, a new one begins at the same moment, with the administrator's flag
+    where the new role can carry it; the seat stays. Returns the new membership, or the present one for its own role.
+
+    Needs a step-up. Raises Malformed, NotFound, OwnAccount, RoleNotGrantable, AlreadyMember, LastAdministrator.
+    """
+    actor.require(Capability.MANAGE_PEOPLE)
+    actor.require_step_up(at=at)
+    new_role = _known(role)
+    with transaction.atomic():
+        lock_seats(organization_id=actor.organization_id)
+        old = locked_membership(actor, membership_id)
+        require_other_person(actor, old.user_id)
+        old_role = Role(old.role)
+        if not (_may_grant(actor, old_role) and _may_grant(actor, new_role)):
+            raise RoleNotGrantable(field="role")
+        if new_role == old_role:
+            return old
+        is_org_admin = new_role == Role.ADMIN or (
+            old.is_org_admin and new_role not in NEVER_ADMINISTRATORS and not actor.organization.is_platform
+        )
+        if old.is_org_admin and not is_org_admin:
+            require_another_administrator(old)
+        here = Membership.objects.active().filter(organization=old.organization_id, user=old.user_id)
+        if here.filter(role=new_role).exists():
+            raise AlreadyMember(field="role")
+        close_period(old, at=at)
+        new = Membership.objects.create(
+            organization_id=old.organization_id,
+            user_id=old.user_id,
+            role=new_role,
+            is_org_admin=is_org_admin,
+            upline_id=old.upline_id,
+            invited_by_id=old.invited_by_id,
+            started_at=at,
+        )
+        changes = {"role": [str(old_role.value), str(new_role.value)]}
+        if old.is_org_admin != is_org_admin:
+            changes["is_org_admin"] = [str(old.is_org_admin).lower(), str(is_org_admin).lower()]
+        audit.record(
+            actor=actor,
+            action="membership.role_changed",
+            target=new,
+            changes=changes,
+            detail={"user": str(old.user_id), "ended": str(old.pk)},
+            reason=clean_text(reason),
+        )
+        roles_changed.send(sender=Membership, membership=new, actor=actor, at=at)
+    return new
+
+
+def grant_role(*, actor: Actor, user_id: UUID, role: str, at: datetime) -> Membership:
+    """Give a member a further role beside those they have, such as privacy officer. It takes no seat.
+
+    Needs a step-up. Raises Malformed, NotFound, OwnAccount, RoleNotGrantable, AlreadyMember.
+    """
+    actor.require(Capability.MANAGE_PEOPLE)
+    actor.require_step_up(at=at)
+    new_role = _known(role)
+    with transaction.atomic():
+        lock_seats(organization_id=actor.organization_id)
+        if not Membership.objects.active().filter(organization=actor.organization_id, user=user_id).exists():
+            raise NotFound
+        require_other_person(actor, user_id)
+        if not _may_grant(actor, new_role):
+            raise RoleNotGrantable(field="role")
+        membership = add_membership(
+            actor=actor,
+            user_id=user_id,
+            organization=actor.organization,
+            role=new_role,
+            is_org_admin=new_role == Role.ADMIN,
+            upline_id=None,
+            invited_by_id=actor.user_id,
+            at=at,
+        )
+        roles_changed.send(sender=Membership, membership=membership, actor=actor, at=at)
+    return membership
