@@ -16,8 +16,9 @@ from healthivr.kernel.errors import Malformed, NotFound, NotPermitted, Refused
 from healthivr.kernel.names import clean_text
 
 from .actor import Actor
+from .agreements.gate import require_agreement
 from .models import Membership
-from .roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role, may_grant
+from .roles import NEVER_ADMINISTRATORS, PATIENT_DATA_ROLES, Capability, OrganizationKind, Role, may_grant
 from .seats import lock_seats
 from .selectors import is_platform_administrator
 from .services import (
@@ -90,11 +91,18 @@ def _known(role: str) -> Role:
     return Role(role)
 
 
+def _require_agreement(actor: Actor, role: Role, *, has: frozenset[Role], at: datetime) -> None:
+    """Demand an agreement in force for who would begin to work with patients' data. Raises BaaRequired."""
+    if not has & PATIENT_DATA_ROLES:
+        require_agreement(organization=actor.organization, role=role, at=at)
+
+
 def change_role(*, actor: Actor, membership_id: UUID, role: str, reason: str = "", at: datetime) -> Membership:
     """Change what a member is. The old period ends, a new one begins at the same moment, with the administrator's flag
     where the new role can carry it; the seat stays. Returns the new membership, or the present one for its own role.
 
-    Needs a step-up. Raises Malformed, NotFound, OwnAccount, RoleNotGrantable, AlreadyMember, LastAdministrator.
+    Needs a step-up. Raises Malformed, NotFound, OwnAccount, RoleNotGrantable, BaaRequired, AlreadyMember,
+    LastAdministrator.
     """
     actor.require(Capability.MANAGE_PEOPLE)
     actor.require_step_up(at=at)
@@ -108,6 +116,7 @@ def change_role(*, actor: Actor, membership_id: UUID, role: str, reason: str = "
             raise RoleNotGrantable(field="role")
         if new_role == old_role:
             return old
+        _require_agreement(actor, new_role, has=frozenset({old_role}), at=at)
         is_org_admin = new_role == Role.ADMIN or (
             old.is_org_admin and new_role not in NEVER_ADMINISTRATORS and not actor.organization.is_platform
         )
@@ -144,7 +153,7 @@ def change_role(*, actor: Actor, membership_id: UUID, role: str, reason: str = "
 def grant_role(*, actor: Actor, user_id: UUID, role: str, at: datetime) -> Membership:
     """Give a member a further role beside those they have, such as privacy officer. It takes no seat.
 
-    Needs a step-up. Raises Malformed, NotFound, OwnAccount, RoleNotGrantable, AlreadyMember.
+    Needs a step-up. Raises Malformed, NotFound, OwnAccount, RoleNotGrantable, BaaRequired, AlreadyMember.
     """
     actor.require(Capability.MANAGE_PEOPLE)
     actor.require_step_up(at=at)
@@ -156,6 +165,11 @@ def grant_role(*, actor: Actor, user_id: UUID, role: str, at: datetime) -> Membe
         require_other_person(actor, user_id)
         if not _may_grant(actor, new_role):
             raise RoleNotGrantable(field="role")
+        here = Membership.objects.active().filter(organization=actor.organization, user=user_id)
+        held = frozenset(Role(role) for role in here.values_list("role", flat=True))
+        if not held:
+            raise NotFound
+        _require_agreement(actor, new_role, has=held, at=at)
         membership = add_membership(
             actor=actor,
             user_id=user_id,

@@ -15,6 +15,8 @@ from healthivr.testing.races import race
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from organizations.actor import Actor, StepUpRequired
+from organizations.agreements.gate import BaaRequired
+from organizations.agreements.models import BusinessAssociateAgreement
 from organizations.granting import (
     OwnAccount,
     RoleNotGrantable,
@@ -209,6 +211,22 @@ def test_change__refused_by_whoever_hears_of_it__nothing_happened(world: World) 
     finally:
         roles_changed.disconnect(refusing)
     assert membership_of(world.mia).role == "medical_staff"
+
+
+@pytest.mark.seed("S2.18")
+def test_change_and_grant__to_patient_data_without_an_agreement__refused_save_for_who_works_with_it_already(
+    world: World,
+) -> None:
+    with platform("test"):
+        officer = MembershipFactory(organization=world.practice, role=Role.PRIVACY_OFFICER).user
+        BusinessAssociateAgreement.objects.filter(organization=world.practice).delete()
+    lee = world.actor(world.lee)
+    with pytest.raises(BaaRequired):
+        change(lee, officer, "medical_staff")
+    with pytest.raises(BaaRequired):
+        grant(lee, officer.pk, "lab_tech")
+    change(lee, world.mia, "lab_tech")
+    grant(lee, world.mia.pk, "medical_staff")
 
 
 # --- giving a further role -------------------------------------------------------------------------------------------
