@@ -13,6 +13,7 @@ from audit.models import Outcome
 from healthivr.kernel.errors import NotFound, NotPermitted
 
 from .actor import Actor
+from .rights import require_right
 from .selectors import OrganizationInactive, actor_in, organization_named
 from .tenancy import tenant
 
@@ -48,6 +49,7 @@ class TenancyMiddleware:
             return
         try:
             enter(request, kwargs["organization"])
+            require_right(request.actor, view, str(request.method))  # type: ignore[attr-defined]
         except NotFound:
             raise Http404 from None
         except NotPermitted as error:

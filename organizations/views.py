@@ -18,6 +18,7 @@ from .actor import Actor
 from .forms import BelowFilterForm, EndMembershipForm, OrganizationForm, PeopleFilterForm
 from .models import Membership
 from .paging import ROWS, active_filters, address, neighbours
+from .rights import needs
 from .roles import LICENSED_ROLES, Capability, OrganizationKind
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def home(request: PersonalRequest) -> HttpResponse:
     return render(request, "organizations/home.html", {"belongings": belongings})
 
 
+@needs(Capability.VIEW_PEOPLE)
 @require_safe
 def people(request: TenantRequest, organization: str) -> HttpResponse:
     """Who belongs to the organization, by name, as the address filters them."""
@@ -72,6 +74,7 @@ def people(request: TenantRequest, organization: str) -> HttpResponse:
     return response
 
 
+@needs(Capability.VIEW_PEOPLE)
 @require_safe
 def member(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """One person's membership, and what may be done about it."""
@@ -95,6 +98,7 @@ def member(request: TenantRequest, organization: str, membership_id: UUID) -> Ht
     )
 
 
+@needs(Capability.MANAGE_PEOPLE)
 @require_POST
 def change_administrator(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """Make somebody an administrator, or no longer one."""
@@ -122,6 +126,7 @@ def _to_member_or_home(request: TenantRequest, membership: Membership) -> HttpRe
     return redirect("organizations:member", request.actor.organization.slug, membership.pk)
 
 
+@needs(Capability.MANAGE_PEOPLE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def end_membership(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """Ask, then end somebody's membership."""
@@ -157,6 +162,7 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
     )
 
 
+@needs(GET=Capability.VIEW_ORGANIZATION, POST=Capability.MANAGE_ORGANIZATION)
 @require_http_methods(["GET", "HEAD", "POST"])
 def settings(request: TenantRequest, organization: str) -> HttpResponse:
     """What the organization is called and allows; for those who may not change it, to read."""

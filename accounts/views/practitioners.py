@@ -20,6 +20,8 @@ from accounts.practitioners.states import Event, Standing
 from accounts.practitioners.story import story
 from healthivr.kernel.errors import Conflict, DomainError, NotPermitted
 from organizations.paging import ROWS, active_filters, address, neighbours
+from organizations.rights import needs
+from organizations.roles import Capability
 from organizations.views import TenantRequest
 
 from .requests import get_or_post
@@ -34,6 +36,7 @@ class Row:
     since: datetime
 
 
+@needs(Capability.APPROVE_PRACTITIONERS)
 @require_safe
 def practitioners(request: TenantRequest, organization: str) -> HttpResponse:
     """The doctors who submitted a license, those who wait first, as the address filters them."""
@@ -69,6 +72,7 @@ def _row(credential: PractitionerCredential, *, at: datetime) -> Row:
     return Row(credential, standing, credential.decided_at or credential.submitted_at)
 
 
+@needs(Capability.APPROVE_PRACTITIONERS)
 @require_safe
 def practitioner(request: TenantRequest, organization: str, credential_id: UUID) -> HttpResponse:
     """One doctor's license: what to compare, what may be decided, and what happened."""
@@ -94,6 +98,7 @@ def _facts(request: TenantRequest, credential: PractitionerCredential, *, at: da
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------
+@needs(Capability.APPROVE_PRACTITIONERS)
 @get_or_post
 def approve(request: TenantRequest, organization: str, credential_id: UUID) -> HttpResponse:
     """Ask, then approve what a doctor submitted."""
@@ -101,6 +106,7 @@ def approve(request: TenantRequest, organization: str, credential_id: UUID) -> H
     return _decide(request, credential_id, ApproveForm, Event.APPROVE, services.approve_practitioner, text)
 
 
+@needs(Capability.APPROVE_PRACTITIONERS)
 @get_or_post
 def reject(request: TenantRequest, organization: str, credential_id: UUID) -> HttpResponse:
     """Ask why, then reject what a doctor submitted."""
@@ -108,6 +114,7 @@ def reject(request: TenantRequest, organization: str, credential_id: UUID) -> Ht
     return _decide(request, credential_id, RefuseForm, Event.REJECT, services.reject_practitioner, text)
 
 
+@needs(Capability.APPROVE_PRACTITIONERS)
 @get_or_post
 def suspend(request: TenantRequest, organization: str, credential_id: UUID) -> HttpResponse:
     """Ask why, then take a doctor's approval back."""

@@ -17,6 +17,7 @@ from healthivr.kernel.problems import problems
 from invitations import acceptance, selectors, services
 from invitations.models import UserInvitation
 from organizations.api import OrganizationAPIMixin
+from organizations.roles import Capability
 
 from .serializers import (
     AcceptedSerializer,
@@ -84,6 +85,8 @@ class InvitationAPIView(OrganizationAPIMixin, APIView):
 class InvitationListView(InvitationAPIView):
     """The list, and new invitations."""
 
+    rights = {"GET": Capability.VIEW_INVITATIONS, "POST": Capability.INVITE}
+
     @extend_schema(
         operation_id="invitations_list",
         parameters=[ORGANIZATION, ListQuerySerializer],
@@ -129,6 +132,8 @@ class InvitationListView(InvitationAPIView):
 
 class InvitationDetailView(InvitationAPIView):
     """One invitation."""
+
+    rights = {"": Capability.VIEW_INVITATIONS}
 
     @extend_schema(
         operation_id="invitations_retrieve", parameters=[ORGANIZATION], responses={200: InvitationSerializer, **STAFF}
@@ -198,6 +203,8 @@ class InvitationDetailView(InvitationAPIView):
 class ResendView(InvitationAPIView):
     """A new link."""
 
+    rights = {"": Capability.VIEW_INVITATIONS}
+
     @extend_schema(
         operation_id="invitations_resend",
         parameters=[ORGANIZATION],
@@ -215,6 +222,8 @@ class ResendView(InvitationAPIView):
 
 class RenewView(InvitationAPIView):
     """An expired invitation, open again."""
+
+    rights = {"": Capability.VIEW_INVITATIONS}
 
     @extend_schema(
         operation_id="invitations_renew",

@@ -17,19 +17,22 @@ from invitations import selectors
 from invitations.models import LEFT_DELIVERY, UserInvitation
 from invitations.selectors import TimelineItem
 from invitations.states import TRANSITIONS, Event, Status
-from organizations.roles import Role
+from organizations.rights import needs
+from organizations.roles import Capability, Role
 from organizations.selectors import invitable_types
 from organizations.views import TenantRequest
 
 from .story import story
 
 
+@needs(Capability.VIEW_INVITATIONS)
 @require_safe
 def detail(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """One invitation: where it stands, what happened, and what may be done."""
     return render(request, "invitations/detail.html", _standing(request, invitation_id, at=timezone.now()))
 
 
+@needs(Capability.VIEW_INVITATIONS)
 @is_background
 @require_safe
 def standing(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:

@@ -46,6 +46,7 @@ from invitations.errors import (
 from invitations.forms import AcceptForm, DeclineForm
 from invitations.messages import when
 from invitations.models import UserInvitation
+from organizations.rights import MEMBERS, needs
 from organizations.roles import HOME, ROLE_SENTENCES, OrganizationKind, Role
 from organizations.selectors import invitable_types
 from organizations.services import AlreadyMember
@@ -296,6 +297,7 @@ def _keep_language(response: HttpResponse) -> HttpResponse:
     return response
 
 
+@needs(MEMBERS)
 @require_safe
 def welcome(request: TenantRequest, organization: str) -> HttpResponse:
     """Done: where to go first."""

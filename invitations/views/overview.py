@@ -9,11 +9,13 @@ from django.views.decorators.http import require_safe
 
 from accounts.practitioners.selectors import waiting_practitioners
 from invitations import selectors
+from organizations.rights import MEMBERS, needs
 from organizations.roles import Capability
 from organizations.selectors import has_invitations_to_see, invitable_types
 from organizations.views import TenantRequest
 
 
+@needs(MEMBERS)
 @require_safe
 def overview(request: TenantRequest, organization: str) -> HttpResponse:
     """What needs attention first; for those who see no invitations, where to go instead."""

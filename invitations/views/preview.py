@@ -18,6 +18,7 @@ from invitations.services import clean_message, usual_hours
 from invitations.tokens import LINK_PATH
 from organizations.actor import Actor
 from organizations.policies import InvitationPolicy
+from organizations.rights import needs
 from organizations.roles import Capability, Role
 from organizations.selectors import invitable_types, settings_of
 from organizations.views import TenantRequest
@@ -26,6 +27,7 @@ from organizations.views import TenantRequest
 NO_LINK = f"{LINK_PATH}made-when-it-is-sent/"
 
 
+@needs(Capability.INVITE)
 @require_POST
 def preview(request: TenantRequest, organization: str) -> HttpResponse:
     """Show the mail of a form that may not be finished: for htmx its head, text and a fresh frame; sent into that

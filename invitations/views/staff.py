@@ -21,6 +21,7 @@ from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm
 from invitations.models import StatusWord, UserInvitation
 from invitations.states import IllegalTransition
 from organizations.paging import ROWS, active_filters, address, neighbours
+from organizations.rights import needs
 from organizations.roles import Capability, OrganizationKind, Role
 from organizations.selectors import invitable_types, settings_of
 from organizations.views import TenantRequest
@@ -39,6 +40,7 @@ class Row:
     is_open: bool
 
 
+@needs(Capability.VIEW_INVITATIONS)
 @require_safe
 def invitation_list(request: TenantRequest, organization: str) -> HttpResponse:
     """The invitations, newest first, as the address filters them."""
@@ -87,6 +89,7 @@ def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, s
 
 
 # --- new -------------------------------------------------------------------------------------------------------------
+@needs(Capability.INVITE)
 @get_or_post
 def create(request: TenantRequest, organization: str) -> HttpResponse:
     """Invite somebody; with `?like=<id>` the form is filled in from an earlier invitation."""
@@ -161,12 +164,14 @@ def _say(request: HttpRequest, text: str, invitation: UserInvitation) -> None:
 
 
 # --- acts ------------------------------------------------------------------------------------------------------------
+@needs(Capability.VIEW_INVITATIONS)
 @require_POST
 def resend(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Mail a new link."""
     return _send_again(request, invitation_id, renews=False)
 
 
+@needs(Capability.VIEW_INVITATIONS)
 @require_POST
 def renew(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Open an expired invitation again."""
@@ -192,6 +197,7 @@ def _closed_meanwhile(request: TenantRequest, error: IllegalTransition, invitati
     return redirect("invitations:detail", request.actor.organization.slug, invitation_id)
 
 
+@needs(Capability.VIEW_INVITATIONS)
 @get_or_post
 def cancel(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Ask, then cancel an invitation."""
@@ -217,6 +223,7 @@ def cancel(request: TenantRequest, organization: str, invitation_id: UUID) -> Ht
     )
 
 
+@needs(Capability.VIEW_INVITATIONS)
 @get_or_post
 def edit(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Change what an open invitation says."""
@@ -254,6 +261,7 @@ def edit(request: TenantRequest, organization: str, invitation_id: UUID) -> Http
     )
 
 
+@needs(Capability.VIEW_INVITATIONS)
 @get_or_post
 def correct_address(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Cancel an invitation and send it to another address."""

@@ -1,6 +1,6 @@
 """The organization of an API request: the X-Organization header, or the only membership."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from healthivr.kernel.errors import Malformed, NotFound, NotPermitted
 from organizations.actor import Actor
 from organizations.middleware import enter
+from organizations.rights import Right, require_right
 from organizations.selectors import organizations_of
 
 if TYPE_CHECKING:
@@ -34,10 +35,14 @@ class OrganizationAPIMixin(Base):
     """An API view inside an organization. DRF knows the user only inside the view: authenticate, then open the door,
     then permissions and throttles."""
 
+    #: What each method needs; one that declares nothing opens to nobody (organizations/rights.py).
+    rights: ClassVar[dict[str, Right]] = {}
+
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
         if request.user.is_authenticated:
             enter(request._request, _reference(request))
+            require_right(self.actor, self, str(request.method))
 
     @property
     def actor(self) -> Actor:
