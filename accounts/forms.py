@@ -8,13 +8,13 @@ from zoneinfo import TZPATH, available_timezones
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.emails import normalise_email
 from healthivr.kernel.errors import DomainError
 from organizations.forms import ServiceForm
 
+from .passwords import PasswordTerms, problems
 from .services import NAME_LENGTH, clean_person_name
 
 #: What most people here choose from, in words that they use.
@@ -77,15 +77,23 @@ class NameField(forms.CharField):
             raise forms.ValidationError(f"{self.label}: {error.message}", code=error.code) from None
 
 
-class NewPasswordField(forms.CharField):
-    """A password, judged as the service judges it but for what it shares with its person's name, so that its mistakes
-    stand beside those of other fields."""
+class ChoosesPassword(ServiceForm):
+    """A form in which a new password is chosen: judged as the service judges it, with all that the form itself tells of
+    the person, so that its mistakes stand beside those of other fields. `terms` is what the hints on the page go by."""
 
-    def clean(self, value: Any) -> str:
-        password: str = super().clean(value)
-        if password:
-            validate_password(password)
-        return password
+    TELLING = ("first_name", "last_name", "email", "organization_name")
+
+    def __init__(self, *args: Any, terms: PasswordTerms, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.terms = terms
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if password := cleaned.get("password"):
+            told = (str(cleaned.get(name, "")) for name in self.TELLING)
+            for problem in problems(password, self.terms.knowing(*told)):
+                self.add_error("password", forms.ValidationError(problem.message, code=problem.code))
+        return cleaned
 
 
 def email_field(kind: type[forms.CharField] = AddressField, **kwargs: Any) -> forms.CharField:
@@ -119,7 +127,7 @@ def last_name_field(**kwargs: Any) -> forms.CharField:
 
 def new_password_field(**kwargs: Any) -> forms.CharField:
     """Return a field for a new password, typed once: showing it finds more mistakes than typing it twice."""
-    return NewPasswordField(
+    return forms.CharField(
         label=kwargs.pop("label", _("Password")),
         strip=False,
         error_messages={"required": _("Choose a password.")},
@@ -138,7 +146,7 @@ def present_password_field(label: Any, **kwargs: Any) -> forms.CharField:
     )
 
 
-class SetUpForm(ServiceForm):
+class SetUpForm(ChoosesPassword):
     """The first person of an empty installation."""
 
     first_name = first_name_field()
@@ -162,7 +170,7 @@ class PasswordResetForm(ServiceForm):
     email = email_field(autocomplete="username")
 
 
-class NewPasswordForm(ServiceForm):
+class NewPasswordForm(ChoosesPassword):
     """A new password, by a mailed link."""
 
     password = new_password_field(label=_("New password"))
@@ -185,7 +193,7 @@ class ProfileForm(ServiceForm):
         self.fields["time_zone"].choices = zone_choices(self.initial["time_zone"])  # type: ignore[attr-defined]
 
 
-class ChangePasswordForm(ServiceForm):
+class ChangePasswordForm(ChoosesPassword):
     """A new password, by somebody who knows the present one."""
 
     current_password = present_password_field(_("Current password"))

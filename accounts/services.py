@@ -10,9 +10,7 @@ from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.contrib.auth import authenticate
-from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.encoding import force_str
 from django.utils.http import urlsafe_base64_decode
@@ -27,7 +25,7 @@ from healthivr.kernel.masking import address_digest
 from healthivr.kernel.names import clean_line
 from organizations.actor import Actor
 from organizations.models import Organization
-from organizations.roles import Role
+from organizations.roles import SECOND_FACTOR_ROLES, Role
 from organizations.seats import reserve_seat
 from organizations.services import add_membership
 from organizations.tenancy import platform
@@ -36,9 +34,12 @@ from .delivery import hint_account_mail
 from .lockout import Guess, forget_failures, give_back, note_failure, reserve_guess
 from .models import AccountMail, AccountMailKind, SessionEnd, SetupLink, User, UserSession, hash_password
 from .outbox import DeliveryStatus
+from .passwords import PasswordTerms, problems, terms_of
 from .registry import end_sessions_of, renew_verification
 
 SETUP_LINK_LIFE = timedelta(hours=24)
+#: The first person is an administrator, and administrators need a second factor.
+SETUP_TERMS = PasswordTerms(second_factor=Role.ADMIN in SECOND_FACTOR_ROLES)
 NAME_LENGTH = 100
 
 
@@ -72,12 +73,11 @@ def clean_person_name(typed: str, *, field: str) -> str:
     return name
 
 
-def require_good_password(password: str, *, user: User | None = None, field: str = "password") -> None:
-    """Raise PasswordRefused, with every reason, unless the password may be used."""
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise PasswordRefused(" ".join(error.messages), field=field, reasons=error.messages) from None
+def require_good_password(password: str, *, terms: PasswordTerms, field: str = "password") -> None:
+    """Raise PasswordRefused, with every reason, unless the password may be used under these terms."""
+    if found := problems(password, terms):
+        reasons = [problem.message for problem in found]
+        raise PasswordRefused(" ".join(reasons), field=field, reasons=reasons)
 
 
 # --- set-up ----------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def set_up_platform(
         first_name=clean_person_name(first_name, field="first_name"),
         last_name=clean_person_name(last_name, field="last_name"),
     )
-    require_good_password(password, user=user)
+    require_good_password(password, terms=SETUP_TERMS.knowing(user.first_name, user.last_name, user.email))
     user.password = hash_password(password)
     with platform("set-up"):
         used = SetupLink.objects.filter(digest=_setup_digest(secret), used_at=None, expires_at__gt=at)
@@ -258,7 +258,7 @@ def confirm_password(
 def _set_password(
     user: User, password: str, *, action: str, but: UUID | None, ip: str, request_id: str, at: datetime
 ) -> None:
-    require_good_password(password, user=user)
+    require_good_password(password, terms=terms_of(user))
     before, hashed = user.password, hash_password(password)
     actor = _platform_actor(user, ip=ip, request_id=request_id)
     with platform(action):

@@ -208,13 +208,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
 # OWASP's setting for Argon2id (46 MiB, 1 pass, 1 lane): docs/adr/0006-passwords.md weighs it.
 PASSWORD_HASHERS = ["accounts.hashers.Argon2idHasher"]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 15}},
-    {"NAME": "accounts.validators.MaximumLengthValidator"},
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "accounts.validators.GuessableValidator"},
-]
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "accounts.validators.GoodPasswordValidator"}]
 PASSWORD_RESET_TIMEOUT = 3600  # seconds: a link lives one hour
 
 SESSION_ENGINE = "accounts.sessions"  # in PostgreSQL: sign-in must work while Redis is down

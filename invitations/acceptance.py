@@ -11,6 +11,7 @@ from django.db import IntegrityError
 from django.db.models import OuterRef, Subquery
 
 from accounts.models import User, hash_password
+from accounts.passwords import PasswordTerms
 from accounts.services import PasswordRefused, clean_person_name, require_good_password
 from audit import services as audit
 from audit.models import Outcome
@@ -18,9 +19,9 @@ from healthivr.kernel.errors import DomainError, Malformed
 from healthivr.kernel.ids import new_id
 from organizations.actor import Actor
 from organizations.models import Membership, MembershipStatus, Organization
-from organizations.roles import HOME, OrganizationKind, Role, founds_organization
+from organizations.roles import HOME, SECOND_FACTOR_ROLES, OrganizationKind, Role, founds_organization
 from organizations.seats import release_seat
-from organizations.selectors import practices_administered_by, roles_in
+from organizations.selectors import practices_administered_by, roles_in, settings_of
 from organizations.services import add_membership, clean_name, found_organization
 from organizations.tenancy import platform
 
@@ -215,7 +216,12 @@ def accept_invitation(
         if founding and practice is None:
             organization_name = clean_name(organization_name)
         user = visitor.user or _new_user(
-            invitation, password=password, first_name=first_name, last_name=last_name, at=at
+            invitation,
+            password=password,
+            first_name=first_name,
+            last_name=last_name,
+            organization_name=organization_name if founding else "",
+            at=at,
         )
         is_new_user = visitor.user is None
         try:
@@ -325,7 +331,26 @@ def _fill_upline(actor: Actor, membership: Membership, upline_id: UUID | None) -
     )
 
 
-def _new_user(invitation: UserInvitation, *, password: str, first_name: str, last_name: str, at: datetime) -> User:
+def password_terms(invitation: UserInvitation) -> PasswordTerms:
+    """Return what a new person's password is held against: whether the role, or the organization that the person joins,
+    demands a second factor beside it, and the words of the invited address and of the organization's name."""
+    organization = invitation.organization
+    second_factor = Role(invitation.invitation_type) in SECOND_FACTOR_ROLES
+    if not second_factor and not founds(invitation):
+        with platform("policy of the organization that invites"):
+            second_factor = settings_of(organization).requires_second_factor
+    return PasswordTerms(second_factor).knowing(invitation.email or "", organization.name)
+
+
+def _new_user(
+    invitation: UserInvitation,
+    *,
+    password: str,
+    first_name: str,
+    last_name: str,
+    organization_name: str,
+    at: datetime,
+) -> User:
     """Build the account of a new person, its password hashed. The mailed link proves the address."""
     user = User(
         pk=new_id(),
@@ -336,7 +361,8 @@ def _new_user(invitation: UserInvitation, *, password: str, first_name: str, las
         created_at=at,
         last_login=None,
     )
-    require_good_password(password, user=user)
+    terms = password_terms(invitation).knowing(user.first_name, user.last_name, organization_name)
+    require_good_password(password, terms=terms)
     user.password = hash_password(password)
     return user
 

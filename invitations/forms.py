@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.forms import email_field, first_name_field, last_name_field, new_password_field
+from accounts.forms import ChoosesPassword, email_field, first_name_field, last_name_field, new_password_field
 from organizations.forms import OptionCards, ServiceForm
 from organizations.models import Organization
 from organizations.paging import PAGE_SIZES
@@ -203,7 +203,7 @@ class CorrectAddressForm(ServiceForm):
 
 
 # --- invitees --------------------------------------------------------------------------------------------------------
-class AcceptForm(ServiceForm):
+class AcceptForm(ChoosesPassword):
     """What accepting asks for: of a new person a name and a password, of a founder the organization's name."""
 
     def __init__(

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import services
 from accounts.forms import ChangePasswordForm, NewPasswordForm, PasswordResetForm
+from accounts.passwords import terms_of
 from healthivr.kernel.errors import DomainError, LinkClosed, Refused
 from healthivr.kernel.limits import count_attempt
 from organizations.views import PersonalRequest
@@ -45,9 +46,12 @@ def password_reset_sent(request: HttpRequest) -> HttpResponse:
 @limited("token_pages")
 def new_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     """Choose a new password by a mailed link."""
-    form = NewPasswordForm(request.POST if request.method == "POST" else None)
     try:
         user = services.open_reset_link(uid=uid, token=token)
+    except LinkClosed:
+        return render(request, "accounts/password_reset_closed.html", status=410)
+    form = NewPasswordForm(request.POST if request.method == "POST" else None, terms=terms_of(user))
+    try:
         if form.is_valid():
             services.reset_password(uid=uid, token=token, at=timezone.now(), **form.cleaned_data, **origin(request))
             return redirect("accounts:password_reset_done")
@@ -71,7 +75,7 @@ def password_reset_done(request: HttpRequest) -> HttpResponse:
 @get_or_post
 def change_password(request: PersonalRequest) -> HttpResponse:
     """One's own password. Every other session ends."""
-    form = ChangePasswordForm(request.POST if request.method == "POST" else None)
+    form = ChangePasswordForm(request.POST if request.method == "POST" else None, terms=terms_of(request.user))
     if form.is_valid():
         try:
             services.change_password(

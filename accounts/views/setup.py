@@ -21,7 +21,7 @@ from .requests import begin_session, get_or_post, limited, origin
 @limited("token_pages")
 def setup(request: HttpRequest, secret: str) -> HttpResponse:
     """Make the first administrator of an empty installation."""
-    form = SetUpForm(request.POST if request.method == "POST" else None)
+    form = SetUpForm(request.POST if request.method == "POST" else None, terms=services.SETUP_TERMS)
     try:
         services.open_setup_link(secret=secret, at=timezone.now())
         if form.is_valid():

@@ -235,6 +235,7 @@ def _accept_form(request: HttpRequest, invitation: UserInvitation, visitor: acce
     return AcceptForm(
         request.POST if request.method == "POST" else None,
         is_new_person=visitor.user is None,
+        terms=acceptance.password_terms(invitation),
         organization_label=ORGANIZATION_LABELS[HOME[Role(invitation.invitation_type)]] if founds else "",
         practices=acceptance.practices_to_choose(invitation, visitor),
         initial={"first_name": invitation.first_name, "last_name": invitation.last_name},

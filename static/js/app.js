@@ -121,7 +121,8 @@
 
   /* Passwords: show what is typed, and say while typing what is still missing. */
   const ROWS = ["1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "abcdefghijklmnopqrstuvwxyz", "1q2w3e4r5t6y7u8i9o0p",
-    "1qaz2wsx3edc4rfv", "qazwsxedcrfv"];
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm", "qazwsxedcrfvtgbyhnujm", "qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn",
+    "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю"];
 
   function withoutRows(text) {
     let rest = text;
@@ -139,8 +140,9 @@
 
   function isUncommon(password, known) {
     const words = known.filter((word) => word.length >= 3).sort((one, other) => other.length - one.length);
-    const strange = words.reduce((rest, word) => rest.split(word).join(""), password.toLowerCase());
-    const rest = withoutRows(strange).replace(/pass(word|phrase)?|letmein|welcome|admin|healthivr|(.)\2{2,}/g, "");
+    const strange = words.reduce((rest, word) => rest.split(word).join(""), password.normalize("NFKC").toLowerCase());
+    const filler = /pass(word|phrase)?|letmein|welcome|admin|healthivr|[\s._@!-]+|(.)\2{2,}/g;
+    const rest = withoutRows(strange).replace(filler, "");
     return rest.length >= 8 && new Set(rest).size >= 5;
   }
 
@@ -174,13 +176,17 @@
     if (!input) {
       return;
     }
+    const told = "input[autocomplete='given-name'], input[autocomplete='family-name'], input[type='email'], "
+      + "input[autocomplete='organization']";
     const known = () =>
-      all("input[autocomplete='given-name'], input[autocomplete='family-name'], input[type='email']", input.form)
-        .flatMap((field) => field.value.toLowerCase().split(/[^\p{L}\p{N}]+/u));
+      all(told, input.form)
+        .flatMap((field) => field.value.toLowerCase().split(/[^\p{L}\p{N}]+/u))
+        .concat(list.dataset.words.split(" "));
+    const length = (typed) => Math.min(Array.from(typed).length, Array.from(typed.normalize("NFKC")).length);
     const show = () => {
       for (const hint of all("[data-hint]", list)) {
         const met = hint.dataset.hint === "length"
-          ? Array.from(input.value).length >= Number(hint.dataset.length)
+          ? length(input.value) >= Number(hint.dataset.length)
           : isUncommon(input.value, known());
         const state = input.value === "" ? "" : met ? "yes" : "no";
         const words = hint.querySelector("[data-hint-state]");

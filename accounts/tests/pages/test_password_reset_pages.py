@@ -89,8 +89,8 @@ def test_choose__with_the_link__changed_and_only_the_new_one_signs_in(world: Wor
     ("password", "message"),
     [
         ("", "Choose a password."),
-        ("short", "at least 15 characters"),
-        ("lee@example.org", "too similar"),
+        ("short", "at least 12 characters"),
+        ("lee@example.org", "made of your name"),
         ("x" * 129, "at most 128 characters"),
     ],
 )
