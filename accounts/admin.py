@@ -6,7 +6,18 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.admin import ReadOnlyAdmin
 
-from .models import AccountMail, PractitionerCredential, RefreshToken, SetupLink, SignInLock, User, UserSession
+from .models import (
+    AccountMail,
+    Authenticator,
+    FactorReset,
+    PractitionerCredential,
+    RecoveryCode,
+    RefreshToken,
+    SetupLink,
+    SignInLock,
+    User,
+    UserSession,
+)
 
 
 @admin.register(User)
@@ -57,3 +68,23 @@ class PractitionerCredentialAdmin(ReadOnlyAdmin):
     list_display = ("npi", "license_state", "standing", "approved_until", "submitted_at", "decided_at")
     list_filter = ("standing", "license_state")
     search_fields = ("npi",)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(ReadOnlyAdmin):
+    exclude = ("seed", "last_step", "drift", "begun_in")
+    list_display = ("user", "created_at", "confirmed_at", "codes_kept_at")
+    list_select_related = ("user",)
+
+
+@admin.register(RecoveryCode)
+class RecoveryCodeAdmin(ReadOnlyAdmin):
+    exclude = ("digest",)
+    list_display = ("user", "created_at", "used_at")
+    list_select_related = ("user",)
+
+
+@admin.register(FactorReset)
+class FactorResetAdmin(ReadOnlyAdmin):
+    list_display = ("user", "started_by", "created_at", "expires_at", "used_at")
+    list_select_related = ("user", "started_by")

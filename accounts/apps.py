@@ -12,7 +12,7 @@ class AccountsConfig(AppConfig):
         from audit.registry import register
         from organizations.services import membership_ended, roles_changed
 
-        from .models import PractitionerCredential, User, UserSession
+        from .models import Authenticator, FactorReset, PractitionerCredential, RecoveryCode, User, UserSession
         from .registry import end_sessions_on_changed_roles, end_sessions_on_leaving
 
         # The registry writes it, for browsers and tokens alike.
@@ -35,3 +35,6 @@ class AccountsConfig(AppConfig):
             masked=["license_number", "reason"],
             excluded=["submitted_at", "decided_at", "decided_by", "license_ends_at", "reminded_days"],
         )
+        register(Authenticator, masked=[], excluded=["seed", "last_step", "drift", "begun_in", "created_at"])
+        register(RecoveryCode, masked=[], excluded=["digest", "created_at"])
+        register(FactorReset, masked=[], excluded=["created_at"])

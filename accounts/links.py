@@ -44,6 +44,12 @@ def license_page_path(user: User) -> str:
 
 
 #: Where each mail leads, unless its row says where (`facts["path"]`).
+def second_factor_path(user: User) -> str:
+    """Return the path of the page on which people see what they have; the same for everybody."""
+    return "/profile/second-factor/"
+
+
+#: Where each mail leads.
 LINKS: dict[AccountMailKind, Callable[[User], str]] = {
     AccountMailKind.PASSWORD_RESET: reset_link_path,
     AccountMailKind.LOCKED: unlock_link_path,
@@ -53,4 +59,8 @@ LINKS: dict[AccountMailKind, Callable[[User], str]] = {
     AccountMailKind.LICENSE_SUSPENDED: license_page_path,
     AccountMailKind.LICENSE_EXPIRED: license_page_path,
     AccountMailKind.LICENSE_EXPIRING: license_page_path,
+    AccountMailKind.FACTOR_ENROLLED: second_factor_path,
+    AccountMailKind.FACTOR_REMOVED: second_factor_path,
+    AccountMailKind.CODES_REPLACED: second_factor_path,
+    AccountMailKind.CODE_USED: second_factor_path,
 }

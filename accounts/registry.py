@@ -12,9 +12,10 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Func, JSONField, QuerySet, Value
+from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
-from healthivr.kernel.errors import NotFound
+from healthivr.kernel.errors import NotFound, NotSignedIn
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
@@ -30,6 +31,13 @@ ABSOLUTE_LIFE = timedelta(hours=24)
 SEEN_EVERY = timedelta(minutes=1)
 USER_AGENT_LENGTH = 300
 SWEEP_BATCH = 500
+
+
+class SecondFactorRequired(NotSignedIn):
+    """The password is right, and the second factor is still to be given."""
+
+    code = "second_factor_required"
+    message = _("Give a code of your authenticator app, or a recovery code, as well.")
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,8 @@ def start_session(
     at: datetime,
 ) -> UserSession:
     """Register a session of somebody who has just proved who they are, and note it in the trail. `second_factor_at` is
-    None for who has no second factor: where one is asked for, the session leads to its enrolment and nowhere else."""
+    None for who has no second factor: where one is asked for, the session leads to its enrolment and nowhere else.
+    Raises SecondFactorRequired for who has one and did not give it."""
     with platform("session begins"):
         session = UserSession.objects.create(
             user=user,
@@ -84,6 +93,9 @@ def start_session(
             second_factor_at=second_factor_at,
         )
         User.objects.filter(pk=user.pk).update(last_login=at)
+        # Asked while the row of the person is ours: a factor that is enrolled in this very moment is not passed by.
+        if second_factor_at is None and user.authenticators.filter(confirmed_at__isnull=False).exists():
+            raise SecondFactorRequired
         audit.record(
             actor=_own_actor(user, ip=ip, request_id=request_id),
             action="session.started",

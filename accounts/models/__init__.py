@@ -1,6 +1,7 @@
 """People who sign in, what they sign in with, and the mails that their accounts cause."""
 
 from .credentials import PractitionerCredential
+from .factors import Authenticator, FactorReset, RecoveryCode
 from .locks import SignInLock
 from .people import AccountMail, AccountMailKind, SetupLink, User, UserManager, hash_password, normalise_password
 from .sessions import SessionEnd, SessionKind, UserSession
@@ -9,7 +10,10 @@ from .tokens import RefreshToken
 __all__ = [
     "AccountMail",
     "AccountMailKind",
+    "Authenticator",
+    "FactorReset",
     "PractitionerCredential",
+    "RecoveryCode",
     "RefreshToken",
     "SessionEnd",
     "SessionKind",

@@ -113,6 +113,11 @@ class SetupLink(models.Model):
 class AccountMailKind(models.TextChoices):
     PASSWORD_RESET = "password_reset", _("Password reset")
     LOCKED = "locked", _("Sign-in locked")
+    FACTOR_ENROLLED = "factor_enrolled", _("Second factor set up")
+    FACTOR_REMOVED = "factor_removed", _("Second factor removed")
+    FACTOR_RESET = "factor_reset", _("Second factor to be reset")
+    CODES_REPLACED = "codes_replaced", _("Recovery codes replaced")
+    CODE_USED = "code_used", _("Recovery code used")
     RESET_FORCED = "reset_forced", _("Password reset by an administrator")
     LEAVER_RECEIPT = "leaver_receipt", _("Receipt: somebody left")
     LICENSE_APPROVED = "license_approved", _("License approved")
