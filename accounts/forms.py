@@ -164,6 +164,55 @@ class SignInForm(ServiceForm):
     password = present_password_field(_("Password"))
 
 
+def code_field(label: Any, **kwargs: Any) -> forms.CharField:
+    """Return a field for a code of the app; where recovery codes are taken too, they are typed in the same."""
+    return forms.CharField(
+        label=label,
+        max_length=100,
+        error_messages={"required": _("Enter the code."), "max_length": _("This is no code of ours.")},
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "one-time-code",
+                "inputmode": kwargs.pop("inputmode", "numeric"),
+                "autocapitalize": "characters",
+                "spellcheck": "false",
+            }
+        ),
+        **kwargs,
+    )
+
+
+class CodeForm(ServiceForm):
+    """The second step of signing in."""
+
+    code = code_field(_("Code from your authenticator app"))
+
+    def __init__(self, *args: Any, by_recovery_code: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if by_recovery_code:  # the same field: a phone shows its digits for the one, and its letters for the other
+            self.fields["code"].label = _("Recovery code")
+            self.fields["code"].widget.attrs |= {"inputmode": "text", "autocomplete": "off"}
+
+
+class EnrolmentForm(ServiceForm):
+    """The first code of an app."""
+
+    code = code_field(_("Code that the app shows now"), help_text=_("Six digits. A new one every 30 seconds."))
+
+
+class ProveAgainForm(ServiceForm):
+    """A fresh proof of who one is: a code, or the password of who has no second factor."""
+
+    code = code_field(
+        _("Code from your authenticator app"), help_text=_("Or one of your recovery codes."), inputmode="text"
+    )
+    password = present_password_field(_("Password"))
+
+    def __init__(self, *args: Any, by_code: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.fields["password" if by_code else "code"]
+
+
 class PasswordResetForm(ServiceForm):
     """Whose password is forgotten."""
 

@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from .views import license, passwords, profile, sessions, setup, sign_in
+from .views import license, passwords, profile, second_factor, sessions, setup, sign_in, step_up
 
 app_name = "accounts"
 urlpatterns = [
     path("setup/<str:secret>/", setup.setup, name="setup"),
     path("sign-in/", sign_in.sign_in, name="sign_in"),
+    path("sign-in/verify/", sign_in.sign_in_verify, name="sign_in_verify"),
     path("sign-out/", sign_in.sign_out, name="sign_out"),
     path("unlock/<str:token>/", sign_in.unlock, name="unlock"),
     path("password-reset/", passwords.password_reset, name="password_reset"),
@@ -20,5 +21,11 @@ urlpatterns = [
     path("profile/sessions/<uuid:session_id>/end/", sessions.end_one, name="end_session"),
     path("profile/", profile.profile, name="profile"),
     path("profile/license/", license.license, name="license"),
+    path("verify/", step_up.verify, name="verify"),
+    path("profile/second-factor/", second_factor.overview, name="second_factor"),
+    path("profile/second-factor/enrol/", second_factor.enrol, name="second_factor_enrol"),
+    path("profile/second-factor/kept/", second_factor.codes_kept, name="second_factor_kept"),
+    path("profile/second-factor/codes/", second_factor.replace_codes, name="second_factor_codes"),
+    path("profile/second-factor/remove/", second_factor.remove, name="second_factor_remove"),
     path("profile/password/", passwords.change_password, name="change_password"),
 ]

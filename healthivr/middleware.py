@@ -13,9 +13,11 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, is_valid_path, resolve
 from django.utils.cache import patch_cache_control
 
+from accounts.views import step_up
 from healthivr.kernel.errors import domain_error
 from healthivr.kernel.limits import client_address
 from healthivr.views import error_page
+from organizations.actor import StepUpRequired
 
 log = structlog.get_logger("healthivr.request")
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -132,4 +134,6 @@ class DomainErrorMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         error = domain_error(exception)
+        if isinstance(error, StepUpRequired) and not request.path_info.startswith("/api/"):
+            return step_up.ask(request)
         return error_page(request, error=error) if error else None

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import DomainError
 
+from .actor import StepUpRequired
 from .paging import PAGE_SIZES
 from .policies import IDLE_MINUTES, INVITATION_HOURS
 from .roles import OrganizationKind, Role, can_work_in
@@ -18,7 +19,10 @@ class ServiceForm(forms.Form):
     its field, and in the summary on top."""
 
     def refuse(self, error: DomainError) -> None:
-        """Show a refusal where it belongs."""
+        """Show a refusal where it belongs. A wish for a fresh proof of who one is belongs on a page of its own
+        (healthivr/middleware.py), which brings this form back."""
+        if isinstance(error, StepUpRequired):
+            raise error
         field = error.field if error.field in self.fields else None
         self.add_error(field, [str(reason) for reason in error.extra.get("reasons", [])] or str(error.message))
 

@@ -9,10 +9,11 @@ from django.conf import settings
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from accounts import registry
-from accounts.lockout import KNOWN_BROWSER_LIFE, is_known_browser, new_known_browser
+from accounts.lockout import KNOWN_BROWSER_LIFE, Locked, is_known_browser, new_known_browser
 from accounts.middleware import SESSION_ID
 from accounts.models import SessionKind, User
 from healthivr.kernel.limits import count_attempt
@@ -66,6 +67,24 @@ def end_session(request: HttpRequest) -> None:
     if session:
         registry.sign_out(session=session, at=timezone.now(), **origin(request))
     logout(request)
+
+
+def is_ours(target: str) -> bool:
+    """Say whether a target is a page of ours: a path, for anything else might be a view's name to redirect()."""
+    return target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
+
+
+def safe_target(request: HttpRequest) -> str:
+    """Return where a form says to go on to (`next`), if it is a page of ours; else nothing."""
+    target = str(request.POST.get("next", request.GET.get("next", "")))
+    return target if is_ours(target) else ""
+
+
+def locked_out(request: HttpRequest, response: HttpResponse, refusal: Locked) -> HttpResponse:
+    """Say in headers too until when guessing is locked."""
+    response["Retry-After"] = str(refusal.retry_after)
+    request.rate_limit = (refusal.limit, 0, refusal.window)  # type: ignore[attr-defined]
+    return response
 
 
 def known_browser(request: HttpRequest) -> str:

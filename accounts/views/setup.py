@@ -27,7 +27,7 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
         if form.is_valid():
             user = services.set_up_platform(secret=secret, at=timezone.now(), **form.cleaned_data, **origin(request))
             begin_session(request, user)
-            messages.success(request, _("You are set up. Now invite the first people."))
+            messages.success(request, _("You are the first administrator. Now a second factor."))
             return redirect("home")
     except services.SetupClosed:
         return render(request, "accounts/setup_closed.html", status=404)

@@ -1,20 +1,26 @@
-"""Signing in and out."""
+"""Signing in, in one step or two, and out."""
+
+from datetime import timedelta
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts import services
-from accounts.forms import SignInForm
+from accounts.forms import CodeForm, SignInForm
 from accounts.lockout import Locked, browser_for_unlock_link, forget_failures
 from accounts.middleware import reachable_without_second_factor
-from healthivr.kernel.errors import LinkClosed
+from accounts.models import User
+from accounts.registry import SecondFactorRequired
+from accounts.second_factor import check_second_factor, is_enrolled
+from healthivr.kernel.errors import LinkClosed, Malformed, Refused
 from healthivr.kernel.limits import count_attempt
 from organizations.views import PersonalRequest
 
@@ -24,10 +30,16 @@ from .requests import (
     get_or_post,
     known_browser,
     limited,
+    locked_out,
     origin,
     remember_browser,
     remember_owner,
+    safe_target,
 )
+
+#: In the browser's session between the two steps.
+HALF_WAY = "half_way"
+HALF_WAY_LIFE = timedelta(minutes=10)
 
 
 @login_not_required
@@ -36,7 +48,7 @@ from .requests import (
 @limited("anonymous_pages")
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Sign in, and go on to where one was going."""
-    target = _safe_target(request)
+    target = safe_target(request)
     if request.user.is_authenticated:
         return redirect(target or "home")
     form = SignInForm(request.POST if request.method == "POST" else None)
@@ -52,8 +64,13 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         except services.InvalidCredentials as error:
             form.refuse(error)
         else:
+            if is_enrolled(user):
+                return _begin_second_step(request, user, target)
+            try:
+                begin_session(request, user)
+            except SecondFactorRequired:  # set up in this very moment, in another browser
+                return _begin_second_step(request, user, target)
             forget_failures(guess)
-            begin_session(request, user)
             response = redirect(target or "home")
             remember_owner(request, response, user)
             return response
@@ -65,18 +82,74 @@ def _sign_in_page(
 ) -> HttpResponse:
     status = 429 if refusal else 422 if form.errors else 200
     response = render(request, "accounts/sign_in.html", {"form": form, "next": target}, status=status)
-    if refusal:
-        response["Retry-After"] = str(refusal.retry_after)
-        request.rate_limit = (refusal.limit, 0, refusal.window)  # type: ignore[attr-defined]
-    return response
+    return locked_out(request, response, refusal) if refusal else response
 
 
-def _safe_target(request: HttpRequest) -> str:
-    """Return where to go after signing in, if it is a page of ours: a path, for anything else might be a view's name to
-    redirect()."""
-    target = request.POST.get("next", request.GET.get("next", ""))
-    is_ours = target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
-    return target if is_ours else ""
+# --- the second step -------------------------------------------------------------------------------------------------
+def _begin_second_step(request: HttpRequest, user: User, target: str) -> HttpResponse:
+    """Remember in this browser, for ten minutes, whose password was given. It opens nothing: the session is nobody's."""
+    request.session.flush()
+    request.session[HALF_WAY] = {
+        "user": str(user.pk),
+        "since": timezone.now().timestamp(),
+        "next": target,
+        "password": user.get_session_auth_hash(),  # a keyed digest: another password ends it
+    }
+    request.session.set_expiry(HALF_WAY_LIFE)
+    return redirect("accounts:sign_in_verify")
+
+
+def _half_way(request: HttpRequest) -> tuple[User, str] | None:
+    """Return who has given the password in this browser within ten minutes and still may sign in, and where they were
+    going."""
+    kept = request.session.get(HALF_WAY)
+    if not kept or timezone.now().timestamp() - kept["since"] > HALF_WAY_LIFE.total_seconds():
+        return None
+    user = User.objects.filter(pk=kept["user"], is_active=True).first()
+    if user is None or not constant_time_compare(user.get_session_auth_hash(), kept["password"]):
+        return None
+    return (user, kept["next"]) if is_enrolled(user) else None
+
+
+@login_not_required
+@sensitive_post_parameters("code")
+@get_or_post
+@never_cache
+def sign_in_verify(request: HttpRequest) -> HttpResponse:
+    """Ask whose password was right for the second factor. Nobody gets here by the address alone."""
+    if request.user.is_authenticated:
+        return redirect("home")
+    found = _half_way(request)
+    if found is None:
+        if request.session.get(HALF_WAY):
+            request.session.flush()
+            messages.warning(request, _("Ten minutes are over, or your account has changed. Sign in again."))
+        return redirect("accounts:sign_in")
+    user, target = found
+    by_recovery_code = request.POST.get("by", request.GET.get("by", "")) == "recovery-code"
+    form = CodeForm(request.POST if request.method == "POST" else None, by_recovery_code=by_recovery_code)
+    refusal: Locked | None = None
+    if form.is_valid():
+        count_attempt(request, "sign_in_address")
+        now = timezone.now()
+        try:
+            check_second_factor(
+                user=user, at=now, known_browser=known_browser(request), **form.cleaned_data, **origin(request)
+            )
+        except Locked as error:
+            refusal = error
+            form.refuse(error)
+        except (Malformed, Refused) as error:
+            form.refuse(error)
+        else:
+            begin_session(request, user, second_factor_at=now)
+            response = redirect(target or "home")
+            remember_owner(request, response, user)
+            return response
+    status = 429 if refusal else 422 if form.errors else 200
+    context = {"form": form, "by_recovery_code": by_recovery_code}
+    page = render(request, "accounts/second_factor/sign_in.html", context, status=status)
+    return locked_out(request, page, refusal) if refusal else page
 
 
 @reachable_without_second_factor

@@ -16,7 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from accounts.links import reset_link_path, unlock_link_path
-from accounts.models import AccountMail, RefreshToken, SetupLink, SignInLock
+from accounts.models import AccountMail, Authenticator, FactorReset, RecoveryCode, RefreshToken, SetupLink, SignInLock
 from accounts.tests.practitioners.acts import npi_number, submit
 from audit import services as audit
 from audit.models import AuditEvent, AuditHead
@@ -175,6 +175,24 @@ POLICY: dict[str, list[Ask]] = {
         Ask("GET", 200, SIGN_IN, 200, 403),
         Ask("POST", 302, SIGN_IN, 302, 403, body=LICENSE),
     ],
+    # Half-way through signing in: nobody gets here by an address. accounts/tests/pages/test_second_factor_pages.py
+    "accounts:sign_in_verify": [
+        Ask("GET", "302 /sign-in/", "302 /sign-in/", "302 /", "302 /", by="anonymous"),
+        Ask("POST", "302 /sign-in/", "302 /sign-in/", "302 /", "302 /", by="anonymous"),
+    ],
+    "accounts:verify": [
+        personal("GET", 200),
+        personal("POST", "302 /", body={"verification-password": PASSWORD}),
+    ],
+    "accounts:second_factor": [personal("GET", 200)],
+    "accounts:second_factor_enrol": [  # a code that comes without the page that shows the key begins at the page
+        personal("GET", 200),
+        personal("POST", "302 /profile/second-factor/enrol/", body={"code": "no code"}),
+    ],
+    "accounts:second_factor_kept": [personal("POST", "302 /profile/second-factor/")],
+    "accounts:second_factor_codes": [personal("POST", "302 /profile/second-factor/")],
+    # Doctors keep theirs; who has none has none to remove. Both are told so on the page.
+    "accounts:second_factor_remove": [personal("POST", "302 /profile/second-factor/")],
     "accounts:change_password": [
         personal("GET", 200),
         personal("POST", 302, body={"current_password": PASSWORD, "password": NEW_PASSWORD}),
@@ -285,6 +303,9 @@ ADMIN_MODELS = (
     "accounts_user",
     "accounts_accountmail",
     "accounts_setuplink",
+    "accounts_authenticator",
+    "accounts_recoverycode",
+    "accounts_factorreset",
     "accounts_practitionercredential",
     "accounts_usersession",
     "accounts_refreshtoken",
@@ -412,6 +433,9 @@ def door(world: World, settings: Any) -> Door:
             ),
             "accounts_signinlock": SignInLock.objects.create(key="0" * 64, last_failure_at=at),
             "accounts_setuplink": SetupLink.objects.create(digest="0" * 64, expires_at=at),
+            "accounts_authenticator": Authenticator.objects.create(user=world.omar, seed=b"", created_at=at),
+            "accounts_recoverycode": RecoveryCode.objects.create(user=world.omar, digest="k:0", created_at=at),
+            "accounts_factorreset": FactorReset.objects.create(user=world.omar, created_at=at, expires_at=at),
             "accounts_practitionercredential": submit(world.member(Role.DOCTOR, OrganizationKind.PRACTICE).user),
             "organizations_organization": world.practice,
             "organizations_organizationsettings": OrganizationSettings.objects.get(organization=world.practice),

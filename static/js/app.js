@@ -218,6 +218,24 @@
     }, 2000);
   });
 
+  /* What is shown once: into a file, or onto paper. Nothing leaves the page. */
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-download], [data-print]");
+    if (!button) {
+      return;
+    }
+    if (button.hasAttribute("data-print")) {
+      window.print();
+      return;
+    }
+    const text = document.querySelector(button.dataset.download).textContent.trim();
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/plain" }));
+    link.download = button.dataset.filename;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+
   /* How many characters are left, said when it begins to matter. */
   function prepareCounter(area) {
     const line = document.createElement("div");

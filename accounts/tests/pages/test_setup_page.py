@@ -44,7 +44,8 @@ def test_setup__everything_right__administrator_signed_in_and_led_to_the_platfor
     assert (event.organization_id, event.request_id) == (membership.organization_id, response["X-Request-ID"])
     response = client.get("/")
     page = read(client.get(response["Location"]))
-    assert page.notices == ["You are set up. Now invite the first people."]
+    assert page.heading == "Set up your second factor"
+    assert page.notices == ["You are the first administrator. Now a second factor."]
 
 
 def test_setup__opened_many_times__still_works(here: str, roomy_limits: None) -> None:
@@ -135,6 +136,7 @@ def test_setup__markup_or_template_syntax_in_a_name__plain_text(here: str, text:
     page = read(submit(client, here, **{**ANA, "first_name": text, "email": "x"}), 422, text)
     assert page.values["first_name"] == text
     submit(client, here, **{**ANA, "first_name": text})
+    client.force_login(User.objects.get())
     assert text in read(client.get(client.get("/")["Location"]), 200, text).text
 
 
