@@ -12,8 +12,10 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from healthivr.testing.world import World
 from organizations.api import OrganizationAPIMixin
+from organizations.models import OrganizationSettings
 from organizations.rights import Right, right_of
 from organizations.roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role, can_work_in, capabilities
+from organizations.tenancy import platform
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +81,8 @@ def test_route__asked_by_every_role__403_exactly_for_who_lacks_the_right(
         if kind == OrganizationKind.PLATFORM:
             return  # only Admins run the platform: the database holds it
     actor = world.member(role, kind, is_org_admin=is_org_admin)
+    with platform("test"):  # what an organization may switch off is not what the table speaks of
+        OrganizationSettings.objects.filter(organization=actor.organization).update(staff_may_invite=True)
     client = Client(headers={"X-Organization": actor.organization.slug})
     client.force_login(actor.user)
     wrong = []

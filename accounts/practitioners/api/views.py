@@ -18,6 +18,7 @@ from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.problems import problems
 from organizations.api import OrganizationAPIMixin
 from organizations.api.strict import parsed
+from organizations.roles import Capability
 
 from .serializers import (
     ApproveSerializer,
@@ -97,6 +98,8 @@ def _own(credential: PractitionerCredential) -> Response:
 
 class PractitionerAPIView(OrganizationAPIMixin, APIView):
     """Views of who decides, inside the platform's organization."""
+
+    rights = {"": Capability.APPROVE_PRACTITIONERS}
 
     def check_throttles(self, request: Request) -> None:
         count_attempt(request._request, "invitation_api", key=str(request.user.pk))
