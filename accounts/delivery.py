@@ -100,7 +100,7 @@ def _values(mail: AccountMail, user: User) -> dict[str, str]:
 def _last_day(user: User) -> str:
     """Return the last day of somebody's license in their language."""
     with translation.override(user.language):
-        return formats.date_format(user.practitioner_credential.license_expires_on, "DATE_FORMAT")
+        return formats.date_format(user.practitioner_credential.license_expires_on, "SHORT_DATE_FORMAT")
 
 
 def _finish(mail: AccountMail, status: DeliveryStatus, *, reason: str = "") -> None:

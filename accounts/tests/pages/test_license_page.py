@@ -59,7 +59,7 @@ def test_license__what_only_the_service_knows__said_at_its_field(
 @pytest.mark.parametrize(
     ("standing", "words"),
     [
-        ("approved", "Approved until"),
+        ("approved", "Approved through"),
         ("rejected", "The board knows no such number."),
         ("suspended", "The board knows no such number."),
     ],

@@ -38,4 +38,4 @@ def test_mail__of_each_kind__says_where_to_look_and_no_secret(
         for secret in (acts.NPI, "MD 12345", "A private reason."):
             assert secret not in text
         if kind == AccountMailKind.LICENSE_EXPIRING:
-            assert formats.date_format(credential.license_expires_on, "DATE_FORMAT") in text
+            assert formats.date_format(credential.license_expires_on, "SHORT_DATE_FORMAT") in text
