@@ -31,7 +31,7 @@ def license(request: PersonalRequest) -> HttpResponse:
     )
     if form.is_valid():
         try:
-            services.submit_license(user=request.user, **form.cleaned_data, **origin(request), at=at)
+            services.submit_license(user=request.user, **{**form.cleaned_data, **origin(request)}, at=at)
         except NotAPractitioner:
             raise
         except DomainError as error:

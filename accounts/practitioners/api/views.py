@@ -83,9 +83,9 @@ class OwnPractitionerView(APIView):
     def put(self, request: Request) -> Response:
         """Submit your license: the first, a corrected or a renewed one. It is pending again; an approval that is in
         force stays so until its day."""
-        body = parsed(SubmitLicenseSerializer, request.data)
         http: HttpRequest = request._request
-        return _own(services.submit_license(user=_person(request), **body, **origin(http), at=timezone.now()))
+        body = {**parsed(SubmitLicenseSerializer, request.data), **origin(http)}
+        return _own(services.submit_license(user=_person(request), **body, at=timezone.now()))
 
 
 def _person(request: Request) -> Any:
