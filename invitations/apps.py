@@ -8,9 +8,11 @@ class InvitationsConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.registry import register
+        from organizations.administration import deactivation_foreseen
         from organizations.services import membership_ended
 
         from .models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
+        from .selectors import invitations_that_wait
         from .services import keep_seat_of_open_invitation
 
         register(
@@ -22,3 +24,4 @@ class InvitationsConfig(AppConfig):
         register(Delivery, masked=["reason"], excluded=["claim"])
         register(InvitationBatch, masked=[], excluded=[])
         membership_ended.connect(keep_seat_of_open_invitation)
+        deactivation_foreseen.connect(invitations_that_wait)

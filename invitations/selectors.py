@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Aggregate, BooleanField, Count, DurationField, F, Func, Q, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Concat, Lower
+from django.utils.translation import ngettext
 
 from audit.selectors import changes_of
 from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
+from organizations.models import Organization
 from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
 from organizations.roles import Capability
 
@@ -257,3 +260,18 @@ def overview(*, actor: Actor, at: datetime) -> Overview:
         time_to_accept=accepted["median"],
         sent_and_accepted_by_day=sent_and_accepted_by_day(actor=actor, days=LATELY.days, at=at),
     )
+
+
+# --- what an organization that is switched off leaves waiting --------------------------------------------------------
+def invitations_that_wait(*, organization: Organization, at: datetime, **kwargs: Any) -> str:
+    """Return the sentence about open invitations for whoever is about to switch an organization off; empty when there
+    are none."""
+    waiting = UserInvitation.objects.open(at=at).filter(organization=organization).count()
+    if not waiting:
+        return ""
+    text = ngettext(
+        "%(n)d open invitation cannot be accepted until it is switched on again.",
+        "%(n)d open invitations cannot be accepted until it is switched on again.",
+        waiting,
+    )
+    return text % {"n": waiting}

@@ -170,6 +170,7 @@ class Capability(StrEnum):
     VIEW_ORGANIZATION = "organization.view"
     MANAGE_ORGANIZATION = "organization.manage"
     VIEW_DOWNLINE = "organization.downline"
+    RUN_ORGANIZATIONS = "organizations.run"
     UNLOCK_PEOPLE = "people.unlock"
     REVIEW_ACCESS = "people.review"
     MANAGE_AGREEMENTS = "agreements.manage"
@@ -196,7 +197,9 @@ _ADMINISTRATOR = frozenset(
 _SELLER = _INVITER | {Capability.VIEW_ORGANIZATION, Capability.VIEW_DOWNLINE}
 
 ROLE_CAPABILITIES: dict[Role, frozenset[Capability]] = {
-    Role.ADMIN: _ADMINISTRATOR | _INVITER | {Capability.VIEW_DOWNLINE, Capability.APPROVE_PRACTITIONERS},
+    Role.ADMIN: _ADMINISTRATOR
+    | _INVITER
+    | {Capability.VIEW_DOWNLINE, Capability.RUN_ORGANIZATIONS, Capability.APPROVE_PRACTITIONERS},
     Role.CHP_ADMIN: _SELLER | {Capability.VIEW_PEOPLE, Capability.MANAGE_AGREEMENTS, Capability.VIEW_COMPLIANCE},
     Role.MASTER_DISTRIBUTOR: _SELLER,
     Role.DISTRIBUTOR: _SELLER,
@@ -267,6 +270,14 @@ def can_work_in(role: Role, kind: OrganizationKind) -> bool:
 def founds_organization(invitation_type: Role, sender: OrganizationKind) -> bool:
     """Say whether accepting this type, sent from an organization of kind `sender`, founds a new organization."""
     return invitation_type not in JOINING and HOME[invitation_type] != sender
+
+
+def may_stand_below(kind: OrganizationKind, parent: OrganizationKind) -> bool:
+    """Say whether an organization of a kind has its place below one of another: where it may be founded, and of kinds
+    that nobody founds by invitation, below the platform."""
+    if kind == OrganizationKind.PLATFORM:
+        return False
+    return parent in FOUNDED_BELOW.get(kind, frozenset({OrganizationKind.PLATFORM}))
 
 
 def can_be_sent_from(invitation_type: Role, sender: OrganizationKind) -> bool:

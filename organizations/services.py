@@ -48,6 +48,13 @@ class AdministrationFixed(Refused):
     message = _("Administration comes with the role here. To change it, end the membership or invite the person again.")
 
 
+class SlugTaken(Conflict):
+    """Another organization has it."""
+
+    code = "slug_taken"
+    message = _("Another organization has this short name. Choose another one.")
+
+
 class AlreadyMember(Conflict):
     """The person has this role there already."""
 
@@ -64,7 +71,7 @@ def found_organization(
     Malformed for an empty name.
     """
     organization = Organization.objects.create(
-        name=clean_name(name), slug=_free_slug(name), kind=kind, parent=parent, created_at=at
+        name=clean_name(name), slug=free_slug(name), kind=kind, parent=parent, created_at=at
     )
     OrganizationSettings.objects.create(organization=organization, seats_used=1, updated_at=at)
     audit.record(
@@ -90,11 +97,32 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
-def _free_slug(name: str) -> str:
+def free_slug(name: str) -> str:
     """A readable slug with four random characters, so that it is free without asking and tells nobody which names exist.
     Letters that read alike (0 o, 1 l) are left out."""
     suffix = "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _character in range(4))
     return f"{slugify(name)[:SLUG_LENGTH].strip('-') or 'organization'}-{suffix}"
+
+
+def clean_slug(typed: str) -> str:
+    """Return a short name as it stands in addresses. Raises Malformed."""
+    slug = typed.strip().lower()
+    if slug != slugify(slug).replace("_", "") or not 3 <= len(slug) <= 80:
+        raise Malformed(
+            _("Use 3 to 80 small letters, digits and hyphens, such as hill-street-clinic."), code="slug", field="slug"
+        )
+    return slug
+
+
+def save_unless_taken(organization: Organization, **how: Any) -> None:
+    """Save a directory entry. Raises SlugTaken."""
+    try:
+        with transaction.atomic():
+            organization.save(**how)
+    except IntegrityError as error:
+        if "organization_slug_once" not in str(error):
+            raise
+        raise SlugTaken(field="slug") from None
 
 
 def add_membership(
@@ -156,6 +184,7 @@ def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: boo
             action="membership.administrator_changed",
             target=membership,
             changes={"is_org_admin": [str(not is_org_admin).lower(), str(is_org_admin).lower()]},
+            detail={"user": str(membership.user_id)},
         )
     return membership
 
@@ -232,6 +261,7 @@ def update_organization(
     *,
     actor: Actor,
     name: str | None = None,
+    slug: str | None = None,
     staff_may_invite: bool | None = None,
     idle_minutes: int | None = None,
     invitation_hours: int | Keep | None = Keep.IT,
@@ -239,9 +269,18 @@ def update_organization(
     email_domains: Sequence[str] | None = None,
     at: datetime,
 ) -> Organization:
-    """Change the name of the actor's organization and what its administrators decide; what is not given stays. Raises
-    Malformed (`organization_name`, `idle_minutes`, `invitation_hours`, `email_domains`)."""
+    """Change the name of the actor's organization and what its administrators decide; what is not given stays. Its short
+    name stands in everybody's addresses: only who runs all organizations changes that.
+
+    Raises Malformed (`organization_name`, `slug`, `idle_minutes`, `invitation_hours`, `email_domains`), SlugTaken.
+    """
     actor.require(Capability.MANAGE_ORGANIZATION)
+    named: dict[str, Any] = {}
+    if name is not None:
+        named["name"] = clean_name(name)
+    if slug is not None:
+        actor.require(Capability.RUN_ORGANIZATIONS)
+        named["slug"] = clean_slug(slug)
     asked: dict[str, Any] = {}
     if staff_may_invite is not None:
         asked["staff_may_invite"] = staff_may_invite
@@ -256,9 +295,9 @@ def update_organization(
     with transaction.atomic():
         settings = lock_seats(organization_id=actor.organization_id)
         organization = Organization.objects.select_for_update(no_key=True).get(pk=actor.organization_id)
-        changes = _changed(organization, {} if name is None else {"name": clean_name(name)})
+        changes = _changed(organization, named)
         if changes:
-            organization.save(update_fields=["name"])
+            save_unless_taken(organization, update_fields=[*changes])
         changed = _changed(settings, asked)
         if changed:
             settings.updated_at = at

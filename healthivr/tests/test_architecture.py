@@ -205,6 +205,7 @@ PLATFORM_DOOR = {
     "invitations/tasks.py": "the sweep expires for all",
     "organizations/admin_site.py": "Django admin, for platform staff",
     "organizations/agreements/reminders.py": "the sweep announces and ends agreements of all",
+    "organizations/directory.py": "counts of people and seats below one's organization",
     "organizations/selectors.py": "somebody's own memberships everywhere; counts below one's organization",
 }
 

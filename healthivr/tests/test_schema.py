@@ -35,6 +35,16 @@ ROUTES = {
     ("POST", "/api/v1/auth/token/"),
     ("POST", "/api/v1/auth/token/refresh/"),
     ("POST", "/api/v1/auth/token/revoke/"),
+    ("GET", "/api/v1/admin/organizations/"),
+    ("POST", "/api/v1/admin/organizations/"),
+    ("GET", "/api/v1/admin/organizations/stats/"),
+    ("GET", "/api/v1/admin/organizations/{organization_id}/"),
+    ("PUT", "/api/v1/admin/organizations/{organization_id}/"),
+    ("PATCH", "/api/v1/admin/organizations/{organization_id}/"),
+    ("PATCH", "/api/v1/admin/organizations/{organization_id}/deactivate/"),
+    ("PATCH", "/api/v1/admin/organizations/{organization_id}/activate/"),
+    ("PATCH", "/api/v1/admin/organizations/{organization_id}/assign-admin/"),
+    ("PATCH", "/api/v1/admin/organizations/{organization_id}/plan/"),
 }
 ROUTES |= {
     ("GET", "/api/v1/practitioner/"),

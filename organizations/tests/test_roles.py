@@ -178,7 +178,7 @@ ADMINISTRATION = {
 }
 INVITING = {"invitations.view", "invitations.create"}
 RIGHTS = {
-    "admin": ADMINISTRATION | INVITING | {"organization.downline", "practitioners.approve"},
+    "admin": ADMINISTRATION | INVITING | {"organization.downline", "organizations.run", "practitioners.approve"},
     "chp_admin": INVITING
     | {"organization.view", "organization.downline", "people.view", "agreements.manage", "compliance.view"},
     "master_distributor": INVITING | {"organization.view", "organization.downline"},
