@@ -546,7 +546,7 @@ NUMBERS = {"organizations_api:stats"}
 
 
 @pytest.mark.seed("S0.24")
-@each((route, ask) for route, ask in PRACTICES if "<uuid:" in route.pattern)
+@each((route, ask) for route, ask in ASKED if ask.where == "practice" and "<uuid:" in route.pattern)
 def test_route__with_an_id_of_another_organization__answers_as_for_an_id_of_nobody(
     route: Route, ask: Ask, door: Door
 ) -> None:
