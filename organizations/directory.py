@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from healthivr.kernel.errors import NotFound, NotPermitted
+from healthivr.kernel.errors import NotFound
 
 from .actor import Actor
 from .models import (
@@ -69,8 +69,7 @@ class Stats:
 def tree(*, actor: Actor) -> QuerySet[Organization]:
     """Return the actor's organization and all below it: seen from the platform, every one. Needs the right to run an
     organization or to see what lies below. Raises NotPermitted."""
-    if not (actor.has(Capability.MANAGE_ORGANIZATION) or actor.has(Capability.VIEW_DOWNLINE)):
-        raise NotPermitted
+    actor.require(Capability.VIEW_ORGANIZATIONS)
     return Organization.objects.filter(above__ancestor=actor.organization_id)
 
 

@@ -170,6 +170,7 @@ class Capability(StrEnum):
     VIEW_ORGANIZATION = "organization.view"
     MANAGE_ORGANIZATION = "organization.manage"
     VIEW_DOWNLINE = "organization.downline"
+    VIEW_ORGANIZATIONS = "organizations.view"
     RUN_ORGANIZATIONS = "organizations.run"
     UNLOCK_PEOPLE = "people.unlock"
     REVIEW_ACCESS = "people.review"
@@ -188,13 +189,14 @@ _ADMINISTRATOR = frozenset(
         Capability.MANAGE_PEOPLE,
         Capability.VIEW_ORGANIZATION,
         Capability.MANAGE_ORGANIZATION,
+        Capability.VIEW_ORGANIZATIONS,
         Capability.UNLOCK_PEOPLE,
         Capability.REVIEW_ACCESS,
         Capability.MANAGE_AGREEMENTS,
         Capability.VIEW_COMPLIANCE,
     }
 )
-_SELLER = _INVITER | {Capability.VIEW_ORGANIZATION, Capability.VIEW_DOWNLINE}
+_SELLER = _INVITER | {Capability.VIEW_ORGANIZATION, Capability.VIEW_ORGANIZATIONS, Capability.VIEW_DOWNLINE}
 
 ROLE_CAPABILITIES: dict[Role, frozenset[Capability]] = {
     Role.ADMIN: _ADMINISTRATOR

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from healthivr.kernel.problems import problems
 from organizations import administration, directory
+from organizations.roles import Capability
 
 from . import OrganizationAPIMixin
 from .serializers import (
@@ -57,6 +58,8 @@ UPDATE = problems(
 class OrganizationListView(OrganizationAPIMixin, APIView):
     """The list, and new organizations."""
 
+    rights = {"GET": Capability.VIEW_ORGANIZATIONS, "POST": Capability.RUN_ORGANIZATIONS}
+
     @extend_schema(
         operation_id="organizations_list",
         parameters=[ORGANIZATION, ListQuerySerializer],
@@ -97,6 +100,8 @@ class OrganizationListView(OrganizationAPIMixin, APIView):
 class StatsView(OrganizationAPIMixin, APIView):
     """Numbers."""
 
+    rights = {"GET": Capability.VIEW_ORGANIZATIONS}
+
     @extend_schema(
         operation_id="organizations_stats", parameters=[ORGANIZATION], responses={200: StatsSerializer, **STAFF}
     )
@@ -107,6 +112,12 @@ class StatsView(OrganizationAPIMixin, APIView):
 
 class OrganizationDetailView(OrganizationAPIMixin, APIView):
     """One organization. It is switched off, never deleted."""
+
+    rights = {
+        "GET": Capability.VIEW_ORGANIZATIONS,
+        "PUT": Capability.MANAGE_ORGANIZATION,
+        "PATCH": Capability.MANAGE_ORGANIZATION,
+    }
 
     @extend_schema(
         operation_id="organizations_retrieve",
@@ -147,6 +158,8 @@ class OrganizationDetailView(OrganizationAPIMixin, APIView):
 class DeactivateView(OrganizationAPIMixin, APIView):
     """Switching off."""
 
+    rights = {"PATCH": Capability.RUN_ORGANIZATIONS}
+
     @extend_schema(
         operation_id="organizations_deactivate",
         parameters=[ORGANIZATION],
@@ -166,6 +179,8 @@ class DeactivateView(OrganizationAPIMixin, APIView):
 class ActivateView(OrganizationAPIMixin, APIView):
     """Switching on."""
 
+    rights = {"PATCH": Capability.RUN_ORGANIZATIONS}
+
     @extend_schema(
         operation_id="organizations_activate",
         parameters=[ORGANIZATION],
@@ -183,6 +198,8 @@ class ActivateView(OrganizationAPIMixin, APIView):
 
 class AssignAdministratorView(OrganizationAPIMixin, APIView):
     """Who runs it."""
+
+    rights = {"PATCH": Capability.MANAGE_PEOPLE}
 
     @extend_schema(
         operation_id="organizations_assign_admin",
@@ -209,6 +226,8 @@ class AssignAdministratorView(OrganizationAPIMixin, APIView):
 
 class PlanView(OrganizationAPIMixin, APIView):
     """What it has bought."""
+
+    rights = {"PATCH": Capability.RUN_ORGANIZATIONS}
 
     @extend_schema(
         operation_id="organizations_plan",

@@ -171,6 +171,7 @@ ADMINISTRATION = {
     "people.manage",
     "organization.view",
     "organization.manage",
+    "organizations.view",
     "people.unlock",
     "people.review",
     "agreements.manage",
@@ -180,9 +181,16 @@ INVITING = {"invitations.view", "invitations.create"}
 RIGHTS = {
     "admin": ADMINISTRATION | INVITING | {"organization.downline", "organizations.run", "practitioners.approve"},
     "chp_admin": INVITING
-    | {"organization.view", "organization.downline", "people.view", "agreements.manage", "compliance.view"},
-    "master_distributor": INVITING | {"organization.view", "organization.downline"},
-    "distributor": INVITING | {"organization.view", "organization.downline"},
+    | {
+        "organization.view",
+        "organizations.view",
+        "organization.downline",
+        "people.view",
+        "agreements.manage",
+        "compliance.view",
+    },
+    "master_distributor": INVITING | {"organization.view", "organizations.view", "organization.downline"},
+    "distributor": INVITING | {"organization.view", "organizations.view", "organization.downline"},
     "sales": INVITING | {"organization.view"},
     "doctor": INVITING | {"organization.view", "people.view"},
     "office_admin": INVITING | {"organization.view", "people.view"},

@@ -1,0 +1,171 @@
+"""docs/roles.md: who may do what, written from the tables that the code asks (organizations/roles.py) and from what each
+view declares (organizations/rights.py). Written in English, whatever language the process has."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import translation
+
+from organizations.api import OrganizationAPIMixin
+from organizations.rights import Right, right_of
+from organizations.roles import (
+    INVITABLE_BY,
+    INVITATION_TYPES,
+    PATIENT_DATA_ROLES,
+    SECOND_FACTOR_ROLES,
+    Capability,
+    OrganizationKind,
+    Role,
+    can_be_sent_from,
+    can_work_in,
+    capabilities,
+    founds_organization,
+    may_invite,
+    may_stand_below,
+)
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+YES, NO = "yes", "–"
+WHERE = "docs/roles.md"
+
+INTRODUCTION = """# Roles
+
+Written by `manage.py roles --write` from `organizations/roles.py` and from what each view declares; a test fails when it
+is not current. Do not edit it by hand. What a role may do to which row (one's own invitation, a colleague's) is the
+service's and stands in its docstring.
+
+A right is held in one organization, by the role in it. The administrator of an organization (a flag of a membership) has
+the rights of the last column beside those of the role. A platform administrator acts as administrator in each of them.
+"""
+
+
+def written() -> str:
+    """Return the whole document."""
+    with translation.override("en"):
+        parts = [INTRODUCTION, _roles(), _rights(), _invitations(), _places(), _routes()]
+    return "\n".join(parts)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _roles() -> str:
+    rows = [
+        (
+            f"`{role.value}`",
+            str(role.label),
+            ", ".join(str(kind.label) for kind in OrganizationKind if can_work_in(role, kind))
+            if not all(can_work_in(role, kind) for kind in OrganizationKind)
+            else "everywhere",
+            "always" if role in SECOND_FACTOR_ROLES else "by policy",
+            YES if role in PATIENT_DATA_ROLES else NO,
+        )
+        for role in Role
+    ]
+    head = ("Role", "Name", "Works in", "Second factor", "Needs an agreement: sees patient data")
+    return f"## The roles\n\n{_table(head, rows)}"
+
+
+def _rights() -> str:
+    administrator = capabilities(roles=frozenset(), is_org_admin=True)
+    rows = []
+    for capability in Capability:
+        holders = [role for role in Role if capability in capabilities(roles=frozenset({role}), is_org_admin=False)]
+        rows.append(
+            (
+                f"`{capability.value}`",
+                ", ".join(f"`{role.value}`" for role in holders) or "nobody by role",
+                YES if capability in administrator else NO,
+            )
+        )
+    return f"## Rights\n\n{_table(('Right', 'Roles', 'Administrator of the organization'), rows)}"
+
+
+def _invitations() -> str:
+    rows = []
+    for role in Role:
+        if role not in INVITABLE_BY:
+            continue
+        types = [kind for kind in INVITATION_TYPES if kind in INVITABLE_BY[role]]
+        condition = NO
+        if not any(may_invite(role, kind) for kind in types):
+            if any(may_invite(role, kind, is_org_admin=True) for kind in types):
+                condition = "as administrator of the organization"
+            elif any(may_invite(role, kind, staff_may_invite=True) for kind in types):
+                condition = "where the organization allows it (`staff_may_invite`)"
+        rows.append((f"`{role.value}`", ", ".join(f"`{kind.value}`" for kind in types), condition))
+    nobody = ", ".join(f"`{role.value}`" for role in Role if role not in INVITATION_TYPES)
+    return (
+        f"## Who invites whom\n\n{_table(('Role', 'May invite', 'Only'), rows)}\n"
+        f"Nobody else invites. Not by invitation (C23): {nobody}. Where an invitation may be sent from, and what becomes"
+        f" of who accepts it:\n\n{_sending()}"
+    )
+
+
+def _sending() -> str:
+    rows = []
+    for kind in INVITATION_TYPES:
+        senders = [sender for sender in OrganizationKind if can_be_sent_from(kind, sender)]
+        joins = [str(sender.label) for sender in senders if not founds_organization(kind, sender)]
+        founds = [str(sender.label) for sender in senders if founds_organization(kind, sender)]
+        rows.append((f"`{kind.value}`", ", ".join(joins) or NO, ", ".join(founds) or NO))
+    return _table(("Invited as", "Joins, sent from", "Founds one below, sent from"), rows)
+
+
+def _places() -> str:
+    rows = [
+        (str(kind.label), ", ".join(str(p.label) for p in OrganizationKind if may_stand_below(kind, p)) or NO)
+        for kind in OrganizationKind
+    ]
+    return (
+        "## Which organization stands below which\n\nPlatform administrators create organizations of every kind; all"
+        f" others come into being when somebody accepts.\n\n{_table(('Kind', 'Below'), rows)}"
+    )
+
+
+# --- routes ----------------------------------------------------------------------------------------------------------
+def views_inside(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each pattern inside an organization with its view: the function, or the class of an API's view."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        pattern = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from views_inside(entry, pattern)
+        elif isinstance(entry, URLPattern):
+            view = getattr(entry.callback, "cls", None)
+            if isinstance(view, type) and issubclass(view, OrganizationAPIMixin):
+                yield pattern, view
+            elif "<slug:organization>" in pattern:
+                yield pattern, entry.callback
+
+
+def _routes() -> str:
+    rows = []
+    for pattern, view in views_inside():
+        path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", pattern)
+        for methods, right in _rights_of(view):
+            rows.append(
+                (f"`{path}`", ", ".join(methods), f"`{right.value}`" if isinstance(right, Capability) else "any role")
+            )
+    return f"## Routes inside an organization\n\n{_table(('Route', 'Method', 'Right'), rows)}"
+
+
+def _rights_of(view: Any) -> list[tuple[list[str], Right]]:
+    """What a view needs, methods that need the same together. A page declared once needs it however it is asked."""
+    if not isinstance(view, type) and "" in view.rights:
+        return [(["any"], view.rights[""])]
+    known = [m for m in METHODS if not isinstance(view, type) or hasattr(view, m.lower())]
+    found: list[tuple[list[str], Right]] = []
+    for method in known:
+        right = right_of(view, method)
+        if right is None:
+            continue
+        if found and found[-1][1] == right:
+            found[-1][0].append(method)
+        else:
+            found.append(([method], right))
+    return found
