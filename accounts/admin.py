@@ -8,6 +8,7 @@ from audit.admin import ReadOnlyAdmin
 
 from .models import (
     AccountMail,
+    ApiKey,
     Authenticator,
     FactorReset,
     PractitionerCredential,
@@ -48,6 +49,13 @@ class SetupLinkAdmin(ReadOnlyAdmin):
 class UserSessionAdmin(ReadOnlyAdmin):
     list_display = ("user", "kind", "created_at", "last_seen_at", "ended_at", "end_reason")
     list_select_related = ("user",)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    exclude = ("digest",)
+    list_display = ("prefix", "user", "organization", "created_at", "expires_at", "last_used_at", "end_reason")
+    list_select_related = ("user", "organization")
 
 
 @admin.register(RefreshToken)

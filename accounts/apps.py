@@ -12,12 +12,14 @@ class AccountsConfig(AppConfig):
         from audit.registry import register
         from organizations.services import membership_ended, roles_changed
 
-        from .models import Authenticator, FactorReset, PractitionerCredential, RecoveryCode, User, UserSession
+        from .keys import end_keys_on_leaving
+        from .models import ApiKey, Authenticator, FactorReset, PractitionerCredential, RecoveryCode, User, UserSession
         from .registry import end_sessions_on_changed_roles, end_sessions_on_leaving
 
         # The registry writes it, for browsers and tokens alike.
         user_logged_in.disconnect(dispatch_uid="update_last_login")
         membership_ended.connect(end_sessions_on_leaving, dispatch_uid="end_sessions_on_leaving")
+        membership_ended.connect(end_keys_on_leaving, dispatch_uid="end_keys_on_leaving")
         roles_changed.connect(end_sessions_on_changed_roles, dispatch_uid="end_sessions_on_changed_roles")
 
         register(
@@ -30,6 +32,7 @@ class AccountsConfig(AppConfig):
             masked=["address", "user_agent"],
             excluded=["last_seen_at", "verified_at", "second_factor_at", "created_at", "expires_at"],
         )
+        register(ApiKey, masked=["name"], excluded=["digest", "created_at", "last_used_at"])
         register(
             PractitionerCredential,
             masked=["license_number", "reason"],

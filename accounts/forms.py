@@ -13,7 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from healthivr.kernel.emails import normalise_email
 from healthivr.kernel.errors import DomainError
 from organizations.forms import ServiceForm
+from organizations.scopes import Scope
 
+from .keys import KEY_NAME_LENGTH, MOST_DAYS, USUAL_DAYS
 from .passwords import PasswordTerms, problems
 from .services import NAME_LENGTH, clean_person_name
 
@@ -247,3 +249,44 @@ class ChangePasswordForm(ChoosesPassword):
 
     current_password = present_password_field(_("Current password"))
     password = new_password_field(label=_("New password"))
+
+
+class ApiKeyForm(ServiceForm):
+    """A new key for scripts."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        help_text=_("What it is for, so that you know later which one to end."),
+        max_length=KEY_NAME_LENGTH,
+        error_messages=dict.fromkeys(("required", "max_length"), _("Give the key a name of 1 to 60 characters.")),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    organization = forms.ChoiceField(
+        label=_("Organization"),
+        help_text=_("The only one in which it works."),
+        error_messages=dict.fromkeys(("required", "invalid_choice"), _("Choose one of your organizations.")),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("What it may do"),
+        help_text=_("Never more than you may yourself."),
+        choices=Scope.choices,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages=dict.fromkeys(
+            ("required", "invalid_choice"), _("Choose at least one thing that the key may do.")
+        ),
+    )
+    days = forms.IntegerField(
+        label=_("Works for days"),
+        help_text=_("1 to 365. Then make a new one."),
+        min_value=1,
+        max_value=MOST_DAYS,
+        initial=USUAL_DAYS,
+        error_messages=dict.fromkeys(
+            ("required", "invalid", "min_value", "max_value"), _("Enter a number of days, 1 to 365.")
+        ),
+        widget=forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, organizations: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["organization"].choices = organizations  # type: ignore[attr-defined]

@@ -43,6 +43,11 @@ def license_page_path(user: User) -> str:
     return reverse("accounts:license")
 
 
+def keys_page_path(user: User) -> str:
+    """Return the path of the page about one's own API keys, which asks to sign in."""
+    return reverse("accounts:keys")
+
+
 #: Where each mail leads, unless its row says where (`facts["path"]`).
 def second_factor_path(user: User) -> str:
     """Return the path of the page on which people see what they have; the same for everybody."""
@@ -53,6 +58,7 @@ def second_factor_path(user: User) -> str:
 LINKS: dict[AccountMailKind, Callable[[User], str]] = {
     AccountMailKind.PASSWORD_RESET: reset_link_path,
     AccountMailKind.LOCKED: unlock_link_path,
+    AccountMailKind.API_KEY_CREATED: keys_page_path,
     AccountMailKind.RESET_FORCED: forced_reset_link_path,
     AccountMailKind.LICENSE_APPROVED: license_page_path,
     AccountMailKind.LICENSE_REJECTED: license_page_path,

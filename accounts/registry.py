@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Func, JSONField, QuerySet, Value
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
@@ -19,11 +19,12 @@ from healthivr.kernel.errors import NotFound, NotSignedIn
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
-from organizations.roles import SECOND_FACTOR_ROLES
 from organizations.selectors import system_actor
 from organizations.tenancy import platform
 
-from .models import SessionEnd, SessionKind, User, UserSession
+from .keys import end_keys_of
+from .models import ApiKeyEnd, SessionEnd, SessionKind, User, UserSession
+from .terms import terms_of
 
 #: Of a session from its beginning, whatever happens in it (checklist S3.5, C24).
 ABSOLUTE_LIFE = timedelta(hours=24)
@@ -31,6 +32,14 @@ ABSOLUTE_LIFE = timedelta(hours=24)
 SEEN_EVERY = timedelta(minutes=1)
 USER_AGENT_LENGTH = 300
 SWEEP_BATCH = 500
+#: With which ends of somebody's sessions their API keys end as well. (With a membership, those of its organization.)
+ENDS_KEYS = {
+    SessionEnd.PASSWORD_CHANGED: ApiKeyEnd.PASSWORD_CHANGED,
+    SessionEnd.FACTOR_CHANGED: ApiKeyEnd.FACTOR_CHANGED,
+    SessionEnd.EMAIL_CHANGED: ApiKeyEnd.EMAIL_CHANGED,
+    SessionEnd.DEACTIVATED: ApiKeyEnd.DEACTIVATED,
+    SessionEnd.ENDED_BY_ADMINISTRATOR: ApiKeyEnd.ENDED_BY_ADMINISTRATOR,
+}
 
 
 class SecondFactorRequired(NotSignedIn):
@@ -112,7 +121,7 @@ def present_session(*, session_id: UUID, at: datetime) -> PresentSession | None:
     None when it is unknown, and of somebody who may no longer sign in."""
     session = (
         UserSession.objects.select_related("user")
-        .annotate(terms=_terms(F("user_id")))
+        .annotate(terms=terms_of(F("user_id")))
         .filter(pk=session_id, user__is_active=True)
         .first()
     )
@@ -122,13 +131,6 @@ def present_session(*, session_id: UUID, at: datetime) -> PresentSession | None:
     idle = timedelta(minutes=terms["idle_minutes"])
     over = SessionEnd(session.end_reason) if session.ended_at else session.is_overdue(idle=idle, at=at)
     return PresentSession(session, idle, bool(terms["requires_second_factor"]), over)
-
-
-def _terms(person: Any) -> Func:
-    """What somebody's organizations ask of their sessions, as a database function (organizations/migrations/0007), which
-    may be asked in any door."""
-    roles = "{" + ",".join(sorted(SECOND_FACTOR_ROLES)) + "}"
-    return Func(person, Value(roles), function="sign_in_terms", output_field=JSONField())
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class SignInTerms:
 def sign_in_terms(user: User) -> SignInTerms:
     """Return the shortest idle time among somebody's organizations, and whether one of them or one of the person's roles
     wants a second factor."""
-    terms = User.objects.filter(pk=user.pk).values_list(_terms(F("pk")), flat=True).get()
+    terms = User.objects.filter(pk=user.pk).values_list(terms_of(F("pk")), flat=True).get()
     return SignInTerms(timedelta(minutes=terms["idle_minutes"]), bool(terms["requires_second_factor"]))
 
 
@@ -211,8 +213,10 @@ def end_own_other_sessions(*, user: User, but: UserSession, ip: str, request_id:
 
 
 def end_sessions_of(*, user_id: UUID, reason: SessionEnd, actor: Actor, at: datetime, but: UUID | None = None) -> int:
-    """End every session of somebody, token families too, save `but`: within the transaction of what ends them. Returns
-    how many."""
+    """End every session of somebody, token families too, save `but`, and with what makes an account another one
+    (ENDS_KEYS) their API keys: within the transaction of what ends them. Returns how many sessions ended."""
+    if reason in ENDS_KEYS:
+        end_keys_of(user_id=user_id, reason=ENDS_KEYS[reason], actor=actor, at=at)
     return len(_end(UserSession.objects.filter(user=user_id).exclude(pk=but), actor=actor, reason=reason, at=at))
 
 
@@ -276,7 +280,7 @@ def _overdue(*, at: datetime) -> Iterable[tuple[UserSession, SessionEnd]]:
     """Yield sessions that are over, with the reason. Five minutes is the shortest idle time that a policy may have."""
     candidates = (
         UserSession.objects.filter(ended_at=None, last_seen_at__lte=at - timedelta(minutes=5))
-        .annotate(terms=_terms(F("user_id")))
+        .annotate(terms=terms_of(F("user_id")))
         .order_by("last_seen_at")[:SWEEP_BATCH]
     )
     for session in candidates:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import license, passwords, profile, second_factor, sessions, setup, sign_in, step_up
+from .views import keys, license, passwords, profile, second_factor, sessions, setup, sign_in, step_up
 
 app_name = "accounts"
 urlpatterns = [
@@ -27,5 +27,8 @@ urlpatterns = [
     path("profile/second-factor/kept/", second_factor.codes_kept, name="second_factor_kept"),
     path("profile/second-factor/codes/", second_factor.replace_codes, name="second_factor_codes"),
     path("profile/second-factor/remove/", second_factor.remove, name="second_factor_remove"),
+    path("profile/keys/", keys.keys, name="keys"),
+    path("profile/keys/new/", keys.new_key, name="new_key"),
+    path("profile/keys/<uuid:key_id>/end/", keys.end_key, name="end_key"),
     path("profile/password/", passwords.change_password, name="change_password"),
 ]

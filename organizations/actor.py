@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from healthivr.kernel.errors import NotPermitted
 
 from .roles import Capability, Role, capabilities
+from .scopes import Scope, scoped
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -48,6 +49,8 @@ class Actor:
     staff_may_invite: bool | None = None
     #: When the person last proved who they are, in the session that asks. None outside of requests.
     verified_at: datetime | None = None
+    #: What the key may do that the request came with; None: no key, and nothing is taken away.
+    scopes: frozenset[Scope] | None = None
 
     @property
     def user_id(self) -> UUID | None:
@@ -67,7 +70,8 @@ class Actor:
         """What the actor may do here. A system actor may do anything: its code is its limit."""
         if self.system:
             return frozenset(Capability)
-        return capabilities(roles=self.roles, is_org_admin=self.is_org_admin)
+        granted = capabilities(roles=self.roles, is_org_admin=self.is_org_admin)
+        return granted if self.scopes is None else scoped(granted, self.scopes)
 
     def has(self, capability: Capability) -> bool:
         """Say whether the actor may do this."""
@@ -79,8 +83,8 @@ class Actor:
         return Role.ADMIN in self.roles
 
     def require_platform_staff(self) -> None:
-        """Raise NotPermitted unless the actor is an administrator of the platform."""
-        if not self.is_platform_staff:
+        """Raise NotPermitted unless the actor is an administrator of the platform, and no key of one."""
+        if not self.is_platform_staff or self.scopes is not None:
             raise NotPermitted
 
     def require(self, capability: Capability) -> None:

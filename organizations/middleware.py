@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
@@ -79,9 +80,10 @@ def enter(request: HttpRequest, reference: str) -> None:
     user: User = request.user  # type: ignore[assignment]  # signed in: checked by whoever calls
     session = request.user_session  # type: ignore[attr-defined]
     try:
-        request.actor = actor_in(  # type: ignore[attr-defined]
+        actor = actor_in(
             user=user, organization=organization, verified_at=session.verified_at if session else None, **origin
         )
+        request.actor = replace(actor, scopes=getattr(request, "key_scopes", None))  # type: ignore[attr-defined]
     except OrganizationInactive:  # a member, who acts nowhere and whose attempt stands in the trail all the same
         request.refused_actor = Actor(user, organization, **origin)  # type: ignore[attr-defined]
         raise

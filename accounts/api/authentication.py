@@ -9,12 +9,13 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import registry
+from accounts import keys, registry
 from accounts.access_tokens import TokenRefused, read_access_token
 from accounts.middleware import bearer_credentials
 from accounts.models import SessionKind, User
 from accounts.tokens import SessionEnded
 from healthivr.kernel.errors import NotPermitted
+from organizations.scopes import Scope, allows
 
 
 class SecondFactorEnrolmentRequired(NotPermitted):
@@ -22,6 +23,13 @@ class SecondFactorEnrolmentRequired(NotPermitted):
 
     code = "second_factor_enrolment_required"
     message = _("Your role asks for a second factor. Set one up first: until then nothing else is open.")
+
+
+class ScopeMissing(NotPermitted):
+    """The key may not do this, whatever its owner may; `scope` says what it lacks, where keys may do it at all."""
+
+    code = "scope_missing"
+    message = _("This key may not do that. Make one with the scope for it; some things no key may do.")
 
 
 def require_second_factor(request: Request, present: registry.PresentSession) -> None:
@@ -39,6 +47,8 @@ class BearerAuthentication(BaseAuthentication):
         credentials = bearer_credentials(request._request)
         if credentials is None:
             return None
+        if credentials.startswith(keys.MARK):
+            return self._by_key(request, credentials), None
         return self._by_access_token(request, credentials), None
 
     def authenticate_header(self, request: Request) -> str:
@@ -53,8 +63,9 @@ class BearerAuthentication(BaseAuthentication):
         session = present.session
         if session.user_id != claims.user_id or session.kind != SessionKind.TOKEN:
             raise TokenRefused
-        if present.over:
+        if present.over and session.ended_at is None:
             registry.end_overdue_session(session=session, reason=present.over, at=at)
+        if present.over:
             raise SessionEnded
         request_of_django: HttpRequest = request._request
         request_of_django.user_session = session  # type: ignore[attr-defined]
@@ -62,6 +73,31 @@ class BearerAuthentication(BaseAuthentication):
         registry.see_session(session, at=at)
         require_second_factor(request, present)
         return session.user
+
+    def _by_key(self, request: Request, secret: str) -> User:
+        at = timezone.now()
+        present = keys.present_key(secret=secret, at=at)
+        if present is None:
+            raise TokenRefused
+        self._require_scope(request, present)
+        if present.lacks_second_factor:
+            raise SecondFactorEnrolmentRequired
+        request_of_django: HttpRequest = request._request
+        request_of_django.user_session = None  # type: ignore[attr-defined]  # no key gives a fresh proof
+        request_of_django.key_scopes = present.scopes  # type: ignore[attr-defined]
+        request_of_django.key_organization = present.key.organization  # type: ignore[attr-defined]
+        keys.see_key(present.key, at=at)
+        return present.key.user
+
+    def _require_scope(self, request: Request, present: keys.PresentKey) -> None:
+        """Raise ScopeMissing unless the view says which scope the method asks for, and the key has it."""
+        declared: dict[str, Scope] = getattr(request.parser_context["view"], "scopes", {})
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        asked = declared.get(method)
+        if asked is None:
+            raise ScopeMissing
+        if not allows(present.scopes, asked):
+            raise ScopeMissing(scope=asked.value)
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

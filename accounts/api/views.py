@@ -1,5 +1,8 @@
 """The API of signing in: parse, one service call, render."""
 
+from datetime import datetime
+from uuid import UUID
+
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -8,14 +11,30 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import registry, services, tokens
+from accounts import keys, registry, second_factor, services, tokens
 from accounts.lockout import forget_failures
+from accounts.models import User
 from accounts.views.requests import origin
+from healthivr.kernel.errors import Malformed, Refused
 from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.problems import problems
 from organizations.api.strict import parsed
 
-from .serializers import RefreshSerializer, SignInSerializer, TokensSerializer
+from .serializers import (
+    CreatedKeySerializer,
+    CreateKeySerializer,
+    KeySerializer,
+    KeysSerializer,
+    RefreshSerializer,
+    SignInSerializer,
+    TokensSerializer,
+)
+
+OWN = problems(
+    e401="sign_in_required, token_invalid, token_expired, session_ended",
+    e403="scope_missing, second_factor_enrolment_required, csrf_failed",
+    e429="too_many_requests",
+)
 
 
 class TokenAPIView(APIView):
@@ -58,23 +77,42 @@ class ObtainView(TokenAPIView):
         responses={
             200: TokensSerializer,
             **problems(
-                e400="malformed_field, malformed_body", e401="invalid_credentials", e429="too_many_requests, locked"
+                e400="malformed_field, malformed_body",
+                e401="invalid_credentials, second_factor_required",
+                e422="second_factor_invalid",
+                e429="too_many_requests, locked",
             ),
         },
     )
     def post(self, request: Request) -> Response:
-        """Sign in. The session that begins lasts 24 hours, its access half 30 minutes."""
+        """Sign in. The session that begins lasts 24 hours, its access half 30 minutes. Who has a second factor sends a
+        code of it as `otp`; who needs one and has none gets a session that opens nothing but its enrolment."""
         body, at = parsed(SignInSerializer, request.data), timezone.now()
+        otp = body.pop("otp")
         user, guess = services.check_credentials(**body, at=at, **origin(request._request))
-        forget_failures(guess)
+        has_factor = second_factor.is_enrolled(user)
+        if has_factor and not otp:
+            raise registry.SecondFactorRequired
+        if has_factor:
+            self._check_code(request, user=user, code=otp, at=at)
         made = tokens.start_token_session(
             user=user,
-            second_factor_at=None,
+            second_factor_at=at if has_factor else None,
             user_agent=request.headers.get("User-Agent", ""),
             at=at,
             **origin(request._request),
         )
+        if not has_factor:
+            forget_failures(guess)
         return shown(made)
+
+    def _check_code(self, request: Request, *, user: User, code: str, at: datetime) -> None:
+        """Check the second factor: a guess like the password. A refusal names the field as it is called here."""
+        try:
+            second_factor.check_second_factor(user=user, code=code, at=at, **origin(request._request))
+        except (Malformed, Refused) as error:
+            error.field = "otp"
+            raise
 
 
 class RefreshView(TokenAPIView):
@@ -114,4 +152,59 @@ class RevokeView(TokenAPIView):
         """Sign out: end the session of a refresh token. What is none is as good as revoked."""
         body = parsed(RefreshSerializer, request.data)
         tokens.revoke_tokens(**body, at=timezone.now(), **origin(request._request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class KeyListView(APIView):
+    """One's own keys. No key makes, sees or ends keys: there are no scopes for it."""
+
+    @extend_schema(operation_id="auth_keys_list", responses={200: KeysSerializer, **OWN})
+    def get(self, request: Request) -> Response:
+        """List your keys that work, the newest first."""
+        live = keys.live_keys(user=request.user, at=timezone.now())  # type: ignore[arg-type]  # signed in
+        return Response({"results": KeySerializer(live, many=True).data})
+
+    @extend_schema(
+        operation_id="auth_keys_create",
+        request=CreateKeySerializer,
+        responses={
+            201: CreatedKeySerializer,
+            **OWN,
+            **problems(
+                e400="malformed_field, malformed_body, key_name",
+                e403="step_up_required, scope_missing, second_factor_enrolment_required, csrf_failed",
+                e404="not_found",
+                e409="too_many_keys",
+            ),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Make a key for scripts: in one organization, for a while, never with more than your role allows. It is shown
+        this once, and you are mailed that it exists."""
+        body = parsed(CreateKeySerializer, request.data)
+        key, secret = keys.create_key(
+            user=request.user,  # type: ignore[arg-type]  # signed in
+            session=request._request.user_session,
+            at=timezone.now(),
+            **body,
+            **origin(request._request),
+        )
+        return Response(
+            {**KeySerializer(key).data, "key": secret},
+            status=status.HTTP_201_CREATED,
+        )
+
+
+class KeyView(APIView):
+    """One key."""
+
+    @extend_schema(operation_id="auth_keys_end", responses={204: None, **OWN, **problems(e404="not_found")})
+    def delete(self, request: Request, key_id: UUID) -> Response:
+        """End a key: it stops at its next request."""
+        keys.end_own_key(
+            user=request.user,  # type: ignore[arg-type]  # signed in
+            key_id=key_id,
+            at=timezone.now(),
+            **origin(request._request),
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -2,6 +2,7 @@
 
 from .credentials import PractitionerCredential
 from .factors import Authenticator, FactorReset, RecoveryCode
+from .keys import ApiKey, ApiKeyEnd
 from .locks import SignInLock
 from .people import AccountMail, AccountMailKind, SetupLink, User, UserManager, hash_password, normalise_password
 from .sessions import SessionEnd, SessionKind, UserSession
@@ -10,6 +11,8 @@ from .tokens import RefreshToken
 __all__ = [
     "AccountMail",
     "AccountMailKind",
+    "ApiKey",
+    "ApiKeyEnd",
     "Authenticator",
     "FactorReset",
     "PractitionerCredential",

@@ -118,6 +118,7 @@ class AccountMailKind(models.TextChoices):
     FACTOR_RESET = "factor_reset", _("Second factor to be reset")
     CODES_REPLACED = "codes_replaced", _("Recovery codes replaced")
     CODE_USED = "code_used", _("Recovery code used")
+    API_KEY_CREATED = "api_key_created", _("API key made")
     RESET_FORCED = "reset_forced", _("Password reset by an administrator")
     LEAVER_RECEIPT = "leaver_receipt", _("Receipt: somebody left")
     LICENSE_APPROVED = "license_approved", _("License approved")

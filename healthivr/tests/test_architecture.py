@@ -191,6 +191,7 @@ def test_writes__the_list_of_readers__has_every_room() -> None:
 #: Who opens the door to all organizations, and why one organization's would not do.
 PLATFORM_DOOR = {
     "accounts/lockout.py": "a stranger's guesses go into the platform's trail",
+    "accounts/keys.py": "a key is a person's; one act may end those of several organizations",
     "accounts/registry.py": "sessions belong to people; their events go into the platform's trail",
     "accounts/administration.py": "platform staff switch accounts on and off, which no organization owns",
     "accounts/selectors.py": "platform staff at home see the people of every organization",

@@ -16,7 +16,17 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from accounts.links import reset_link_path, unlock_link_path
-from accounts.models import AccountMail, Authenticator, FactorReset, RecoveryCode, RefreshToken, SetupLink, SignInLock
+from accounts.models import (
+    AccountMail,
+    ApiKey,
+    Authenticator,
+    FactorReset,
+    RecoveryCode,
+    RefreshToken,
+    SetupLink,
+    SignInLock,
+    User,
+)
 from accounts.tests.practitioners.acts import npi_number, submit
 from audit import services as audit
 from audit.models import AuditEvent, AuditHead
@@ -27,7 +37,7 @@ from invitations.models import Delivery, InvitationBatch, InvitationHistory, Use
 from invitations.states import Event
 from invitations.tokens import derive_token
 from organizations.agreements.models import BaaReminder, BusinessAssociateAgreement
-from organizations.models import Membership, OrganizationSettings
+from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform, tenant
 from patients.models import Patient
@@ -140,6 +150,7 @@ ORGANIZATION = {
     "requires_second_factor": False,
     "email_domains": [],
 }
+KEY = {"name": "Night run", "organization": "lee-family-practice", "days": 30}
 
 POLICY: dict[str, list[Ask]] = {
     # --- nobody's, and everybody's
@@ -202,6 +213,12 @@ POLICY: dict[str, list[Ask]] = {
     "accounts:second_factor_codes": [personal("POST", "302 /profile/second-factor/")],
     # Doctors keep theirs; who has none has none to remove. Both are told so on the page.
     "accounts:second_factor_remove": [personal("POST", "302 /profile/second-factor/")],
+    "accounts:keys": [personal("GET", 200)],
+    "accounts:new_key": [
+        personal("GET", 200),
+        Ask("POST", 200, SIGN_IN, 422, 200, body={"scopes": "invitations:read", **KEY}),
+    ],
+    "accounts:end_key": [Ask("POST", "302 /profile/keys/", SIGN_IN, 404, 404)],
     "accounts:change_password": [
         personal("GET", 200),
         personal("POST", 302, body={"current_password": PASSWORD, "password": NEW_PASSWORD}),
@@ -278,6 +295,12 @@ POLICY: dict[str, list[Ask]] = {
     "invitations_api:renew": [call("POST", allowed=200, about="expired")],
     "accounts_api:token": [everybody("POST", 200, body={"email": "omar@example.org", "password": PASSWORD})],
     "accounts_api:refresh": [everybody("POST", 401, body={"refresh": "never-issued"})],
+    # One's own, in no organization's door.
+    "accounts_api:keys": [
+        Ask("GET", 200, 401, 200, 200, where="platform"),
+        Ask("POST", 201, 401, 404, 201, body={"scopes": ["invitations:read"], **KEY}, where="platform"),
+    ],
+    "accounts_api:key": [Ask("DELETE", 204, 401, 404, 404, where="platform")],
     "accounts_api:revoke": [everybody("POST", 204, body={"refresh": "never-issued"})],
     "invitations_api:validate": [everybody("GET", 200)],
     "invitations_api:accept": [link_page("POST", 201, body={**NAMES, "password": PASSWORD})],
@@ -340,6 +363,7 @@ ADMIN_MODELS = (
     "accounts_practitionercredential",
     "accounts_usersession",
     "accounts_refreshtoken",
+    "accounts_apikey",
     "accounts_signinlock",
     "organizations_organization",
     "organizations_organizationsettings",
@@ -393,6 +417,7 @@ class Door:
             "credential_id": self.rows["accounts_practitionercredential"].pk,
             "session_id": self.rows["accounts_usersession"].pk,
             "organization_id": self.world.practice.pk,
+            "key_id": self.rows["accounts_apikey"].pk,
             "secret": "never-made",
             "uid": uid,
             "token": self._token(route, reset_token, invitation),
@@ -439,12 +464,29 @@ class Door:
                 "membership_id": Membership.objects.get().pk,
                 "organization_id": self.world.strange_practice.pk,
                 "session_id": session_of(self.world.stone).pk,
+                "key_id": key_of(self.world.stone, self.world.strange_practice).pk,
             }
 
 
 def _admin_model(pattern: str) -> str:
     parts = pattern.split("/")
     return f"{parts[1]}_{parts[2]}" if parts[0] == "admin" and len(parts) > 2 else ""
+
+
+def key_of(user: User, organization: Organization) -> ApiKey:
+    """Make an API key that nobody has."""
+    at = timezone.now()
+    return ApiKey.objects.create(
+        user=user,
+        organization=organization,
+        name="Night run",
+        prefix="hivr_abcdefgh",
+        digest=uuid4().hex,
+        scopes=["invitations:read"],
+        is_second_factor=True,
+        created_at=at,
+        expires_at=at + timedelta(days=1),
+    )
 
 
 @pytest.fixture
@@ -476,6 +518,7 @@ def door(world: World, settings: Any) -> Door:
                 kind="password_reset", status="sent", next_try_at=at, created_at=at
             ),
             "accounts_usersession": session_of(world.lee),
+            "accounts_apikey": key_of(world.lee, world.practice),
             "accounts_refreshtoken": RefreshToken.objects.create(
                 session=session_of(world.mia), digest="0" * 64, created_at=at, expires_at=at
             ),

@@ -45,6 +45,9 @@ ROUTES = {
     ("PATCH", "/api/v1/admin/organizations/{organization_id}/activate/"),
     ("PATCH", "/api/v1/admin/organizations/{organization_id}/assign-admin/"),
     ("PATCH", "/api/v1/admin/organizations/{organization_id}/plan/"),
+    ("GET", "/api/v1/auth/keys/"),
+    ("POST", "/api/v1/auth/keys/"),
+    ("DELETE", "/api/v1/auth/keys/{key_id}/"),
 }
 ROUTES |= {
     ("GET", "/api/v1/practitioner/"),

@@ -18,6 +18,7 @@ from invitations import acceptance, selectors, services
 from invitations.models import UserInvitation
 from organizations.api import OrganizationAPIMixin
 from organizations.roles import Capability
+from organizations.scopes import Scope
 
 from .serializers import (
     AcceptedSerializer,
@@ -44,8 +45,9 @@ ORGANIZATION = OpenApiParameter(
 
 STAFF = problems(
     e400="malformed_field, malformed_body, organization_required",
-    e401="sign_in_required",
-    e403="not_permitted, role_not_allowed, not_your_invitation, no_membership, organization_inactive, csrf_failed",
+    e401="sign_in_required, token_invalid, token_expired, session_ended",
+    e403="scope_missing, not_permitted, role_not_allowed, not_your_invitation, no_membership, organization_inactive,"
+    " csrf_failed",
     e404="not_found",
     e429="too_many_requests",
     e503="busy",
@@ -86,6 +88,7 @@ class InvitationListView(InvitationAPIView):
     """The list, and new invitations."""
 
     rights = {"GET": Capability.VIEW_INVITATIONS, "POST": Capability.INVITE}
+    scopes = {"GET": Scope.INVITATIONS_READ, "POST": Scope.INVITATIONS_WRITE}
 
     @extend_schema(
         operation_id="invitations_list",
@@ -134,6 +137,12 @@ class InvitationDetailView(InvitationAPIView):
     """One invitation."""
 
     rights = {"": Capability.VIEW_INVITATIONS}
+    scopes = {
+        "GET": Scope.INVITATIONS_READ,
+        "PUT": Scope.INVITATIONS_WRITE,
+        "PATCH": Scope.INVITATIONS_WRITE,
+        "DELETE": Scope.INVITATIONS_WRITE,
+    }
 
     @extend_schema(
         operation_id="invitations_retrieve", parameters=[ORGANIZATION], responses={200: InvitationSerializer, **STAFF}
@@ -204,6 +213,7 @@ class ResendView(InvitationAPIView):
     """A new link."""
 
     rights = {"": Capability.VIEW_INVITATIONS}
+    scopes = {"POST": Scope.INVITATIONS_WRITE}
 
     @extend_schema(
         operation_id="invitations_resend",
@@ -224,6 +234,7 @@ class RenewView(InvitationAPIView):
     """An expired invitation, open again."""
 
     rights = {"": Capability.VIEW_INVITATIONS}
+    scopes = {"POST": Scope.INVITATIONS_WRITE}
 
     @extend_schema(
         operation_id="invitations_renew",

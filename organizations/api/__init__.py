@@ -55,8 +55,11 @@ class OrganizationAPIMixin(Base):
 
 def _reference(request: Request) -> str:
     header = request.headers.get("X-Organization", "")
-    if header:
-        return header
+    bound = getattr(request._request, "key_organization", None)
+    if bound and header not in ("", bound.slug, str(bound.pk)):
+        raise NotFound  # a key works in its organization; others do not exist for it
+    if header or bound:
+        return header or str(bound.pk)
     belongings: list[Any] = organizations_of(request.user)  # type: ignore[arg-type]
     if not belongings:
         raise NoMembership

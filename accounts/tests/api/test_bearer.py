@@ -11,7 +11,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 from django.utils import timezone
 
-from accounts import access_tokens, services
+from accounts import access_tokens, administration, services
 from accounts.models import User, UserSession
 from healthivr.testing.factories import PASSWORD
 from healthivr.testing.sessions import session_of
@@ -174,7 +174,7 @@ def test_token__person_deactivated_password_changed_membership_ended__401_at_the
     token, at = tokens_of(world.omar)["access"], timezone.now()
     assert ask(token).status_code == 200
     if act == "deactivated":
-        services.deactivate_user(
+        administration.deactivate_user(
             actor=world.actor(world.ana, world.platform), user_id=world.omar.pk, reason="left", at=at
         )
     elif act == "password":

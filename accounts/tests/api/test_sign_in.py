@@ -13,6 +13,7 @@ from accounts.models import RefreshToken, SignInLock, User, UserSession
 from audit.models import AuditEvent
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from healthivr.testing.factories import PASSWORD
+from healthivr.testing.factors import phone_of
 from healthivr.testing.races import race
 from healthivr.testing.world import World
 from invitations.tests.api.calls import problem
@@ -126,6 +127,48 @@ def test_sign_in__an_organization_starts_to_ask_for_a_second_factor__tokens_clos
     with tenant(world.practice):
         OrganizationSettings.objects.filter(organization=world.practice).update(requires_second_factor=True)
     problem(ask(body["access"]), 403, "second_factor_enrolment_required")
+
+
+# --- the second factor -----------------------------------------------------------------------------------------------
+def test_sign_in__with_a_second_factor__the_code_is_asked_for_and_taken_once(world: World) -> None:
+    phone = phone_of(world.lee)
+    response = sign_in(world.lee)
+    problem(response, 401, "second_factor_required")
+    assert response["WWW-Authenticate"].startswith("Bearer")
+    assert not UserSession.objects.exists()
+    code = phone.code()
+    body = sign_in(world.lee, otp=code).json()
+    assert body["second_factor_enrolment_required"] is False
+    assert ask(body["access"]).status_code == 200
+    assert UserSession.objects.get().second_factor_at is not None
+    problem(sign_in(world.lee, otp=code), 422, "second_factor_invalid", "otp")
+    assert sign_in(world.lee, otp=phone.code()).status_code == 200
+
+
+def test_sign_in__wrong_password_with_a_right_code__says_nothing_of_the_factor_and_takes_no_code(world: World) -> None:
+    phone = phone_of(world.lee)
+    code = phone.code()
+    problem(sign_in(world.lee, WRONG, otp=code), 401, "invalid_credentials")
+    assert sign_in(world.lee, otp=code).status_code == 200
+
+
+@pytest.mark.seed("S3.2")
+def test_sign_in__wrong_codes__count_with_wrong_passwords_and_a_right_password_does_not_forget_them(
+    world: World,
+) -> None:
+    phone = phone_of(world.lee)
+    for _number in range(4):
+        problem(sign_in(world.lee, otp="000000"), 422, "second_factor_invalid", "otp")
+        problem(sign_in(world.lee), 401, "second_factor_required")
+    problem(sign_in(world.lee, otp="000000"), 422, "second_factor_invalid", "otp")
+    problem(sign_in(world.lee, otp=phone.code()), 429, "locked")
+
+
+def test_sign_in__right_with_the_factor__forgets_the_failures(world: World) -> None:
+    phone = phone_of(world.lee)
+    problem(sign_in(world.lee, otp="000000"), 422, "second_factor_invalid", "otp")
+    assert sign_in(world.lee, otp=phone.code()).status_code == 200
+    assert not SignInLock.objects.exists()
 
 
 @pytest.mark.seed("S3.3", "S4.9")
