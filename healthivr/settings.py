@@ -224,6 +224,8 @@ CSRF_TRUSTED_ORIGINS = [BASE_URL]
 if SESSION_COOKIE_SECURE:
     SESSION_COOKIE_NAME = "__Host-session"
     CSRF_COOKIE_NAME = "__Host-csrf"
+#: By it a browser is known in which the owner of an address has signed in (accounts/lockout.py).
+KNOWN_BROWSER_COOKIE_NAME = "__Host-known_browser" if SESSION_COOKIE_SECURE else "known_browser"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # --- limits (checklist C5): count/period -----------------------------------------------------------------------------

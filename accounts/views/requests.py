@@ -19,7 +19,6 @@ from accounts.models import SessionKind, User
 from healthivr.kernel.limits import count_attempt
 
 BACKEND = "accounts.backends.EmailBackend"
-KNOWN_BROWSER_COOKIE = "known_browser"
 View = Callable[..., HttpResponse]
 get_or_post = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -89,13 +88,13 @@ def locked_out(request: HttpRequest, response: HttpResponse, refusal: Locked) ->
 
 def known_browser(request: HttpRequest) -> str:
     """Return by what the owner of an address is known in this browser."""
-    return request.COOKIES.get(KNOWN_BROWSER_COOKIE, "")
+    return request.COOKIES.get(settings.KNOWN_BROWSER_COOKIE_NAME, "")
 
 
 def remember_browser(response: HttpResponse, cookie: str) -> None:
     """Keep in this browser what gives it tries of its own when somebody else locks the address."""
     response.set_cookie(
-        KNOWN_BROWSER_COOKIE,
+        settings.KNOWN_BROWSER_COOKIE_NAME,
         cookie,
         max_age=int(KNOWN_BROWSER_LIFE.total_seconds()),
         secure=settings.SESSION_COOKIE_SECURE,
