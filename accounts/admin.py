@@ -10,6 +10,7 @@ from .models import (
     AccountMail,
     ApiKey,
     Authenticator,
+    EmailChange,
     FactorReset,
     PractitionerCredential,
     RecoveryCode,
@@ -43,6 +44,12 @@ class AccountMailAdmin(ReadOnlyAdmin):
 class SetupLinkAdmin(ReadOnlyAdmin):
     exclude = ("digest",)
     list_display = ("id", "expires_at", "used_at")
+
+
+@admin.register(EmailChange)
+class EmailChangeAdmin(ReadOnlyAdmin):
+    list_display = ("id", "created_at", "expires_at", "closed_at")
+    search_fields = ("old_email", "new_email")
 
 
 @admin.register(UserSession)

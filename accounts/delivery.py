@@ -19,9 +19,9 @@ from healthivr.kernel.mail import (
     mail_connection,
 )
 
-from .links import LINKS
+from .links import LINKS, email_link_path
 from .mail import write_mail
-from .models import AccountMail, AccountMailKind, User
+from .models import AccountMail, AccountMailKind, EmailChange, User
 from .outbox import LEASE, RUN_SECONDS, DeliveryStatus, due, outcome
 
 log = structlog.get_logger(__name__)
@@ -64,8 +64,9 @@ def _send(connection: MailConnection, mail: AccountMail) -> bool:
     user = mail.user
     assert user is not None  # rows of nobody are made closed
     written = write_mail(f"accounts/email/{mail.kind}", _values(mail, user), language=user.language)
+    to = _recipient(mail, user)
     message = build_message(
-        to=user.email,
+        to=to,
         subject=written.subject,
         text=written.text,
         html=written.html,
@@ -73,7 +74,7 @@ def _send(connection: MailConnection, mail: AccountMail) -> bool:
         at=timezone.now(),
     )
     try:
-        connection.send(message, to=user.email)
+        connection.send(message, to=to)
     except MailNotConfigured:
         _finish(mail, DeliveryStatus.DISABLED)
         return False
@@ -90,11 +91,23 @@ def _values(mail: AccountMail, user: User) -> dict[str, str]:
     """Return what a mail says; links and days are looked up now, for the row holds ids and numbers only."""
     kind = AccountMailKind(mail.kind)
     facts = {name: str(value) for name, value in mail.facts.items()}
+    change_id = facts.pop("email_change", "")
+    if kind == AccountMailKind.EMAIL_CONFIRM:  # no name: the mailbox may be a stranger's
+        return {"url": settings.BASE_URL + email_link_path(change_id)}
     path = facts.pop("path", "") or LINKS[kind](user)
     values = {"first_name": user.first_name, **facts, "url": settings.BASE_URL + path}
     if kind == AccountMailKind.LICENSE_EXPIRING:
         values["last_day"] = _last_day(user)
     return values
+
+
+def _recipient(mail: AccountMail, user: User) -> str:
+    """Return where a mail goes: to its person, but where an address changes to the new one first, and to the old one in
+    the end."""
+    if mail.kind not in (AccountMailKind.EMAIL_CONFIRM, AccountMailKind.EMAIL_CHANGED):
+        return user.email
+    change = EmailChange.objects.get(pk=mail.facts["email_change"])
+    return change.new_email if mail.kind == AccountMailKind.EMAIL_CONFIRM else change.old_email
 
 
 def _last_day(user: User) -> str:

@@ -244,6 +244,15 @@ class ProfileForm(ServiceForm):
         self.fields["time_zone"].choices = zone_choices(self.initial["time_zone"])  # type: ignore[attr-defined]
 
 
+class ChangeEmailForm(ServiceForm):
+    """A new address, by somebody who knows the password."""
+
+    email = email_field(
+        label=_("New e-mail address"), help_text=_("We mail a link to it. Nothing changes until you open that link.")
+    )
+    current_password = present_password_field(_("Current password"))
+
+
 class ChangePasswordForm(ChoosesPassword):
     """A new password, by somebody who knows the present one."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
@@ -12,6 +13,7 @@ from django.utils.http import urlsafe_base64_encode
 from .models import AccountMailKind, User
 
 UNLOCK_SALT = "unlock"
+EMAIL_SALT = "email-change"
 FORCED_RESET_LIFE = timedelta(hours=24)
 
 
@@ -38,6 +40,24 @@ def unlock_link_path(user: User) -> str:
     return f"/unlock/{signing.dumps(str(user.pk), salt=UNLOCK_SALT)}/"
 
 
+def email_link_path(change_id: str) -> str:
+    """Return the path of a link that confirms a new address. How long it works stands with the wish."""
+    return reverse("accounts:confirm_email", args=[signing.Signer(salt=EMAIL_SALT).sign(change_id)])
+
+
+def read_email_link(token: str) -> UUID | None:
+    """Return which wish a link confirms; None for what is no link of ours."""
+    try:
+        return UUID(signing.Signer(salt=EMAIL_SALT).unsign(token))
+    except (signing.BadSignature, ValueError):
+        return None
+
+
+def forgotten_password_path(user: User) -> str:
+    """Return the path of the page that mails a reset link: for who did not change what was changed."""
+    return reverse("accounts:password_reset")
+
+
 def license_page_path(user: User) -> str:
     """Return the path of the page about one's own license, which asks to sign in."""
     return reverse("accounts:license")
@@ -59,6 +79,9 @@ LINKS: dict[AccountMailKind, Callable[[User], str]] = {
     AccountMailKind.PASSWORD_RESET: reset_link_path,
     AccountMailKind.LOCKED: unlock_link_path,
     AccountMailKind.API_KEY_CREATED: keys_page_path,
+    AccountMailKind.PASSWORD_CHANGED: forgotten_password_path,
+    AccountMailKind.EMAIL_TAKEN: forgotten_password_path,
+    AccountMailKind.EMAIL_CHANGED: forgotten_password_path,
     AccountMailKind.RESET_FORCED: forced_reset_link_path,
     AccountMailKind.LICENSE_APPROVED: license_page_path,
     AccountMailKind.LICENSE_REJECTED: license_page_path,

@@ -266,6 +266,8 @@ def _set_password(
         if not User.objects.filter(pk=user.pk, password=before).update(password=hashed, must_change_password=False):
             raise Conflict
         audit.record(actor=actor, action=action, target=user)
+        AccountMail.objects.create(kind=AccountMailKind.PASSWORD_CHANGED, user=user, next_try_at=at, created_at=at)
+        transaction.on_commit(hint_account_mail)
         end_sessions_of(user_id=user.pk, reason=SessionEnd.PASSWORD_CHANGED, but=but, actor=actor, at=at)
     user.password, user.must_change_password = hashed, False
 

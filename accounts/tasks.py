@@ -4,7 +4,7 @@ from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
-from . import delivery, registry
+from . import addresses, delivery, registry
 from .practitioners import services as practitioners
 
 
@@ -16,8 +16,9 @@ def relay_account_mail() -> int:
 
 @shared_task(name="accounts.tasks.clear_expired_sessions")
 def clear_expired_sessions() -> None:
-    """Delete browser sessions that have ended."""
+    """Delete browser sessions that have ended, and old wishes to change an address."""
     call_command("clearsessions")
+    addresses.forget_email_changes(at=timezone.now())
 
 
 @shared_task(name="accounts.tasks.end_overdue_sessions")

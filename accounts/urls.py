@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import keys, license, passwords, profile, second_factor, sessions, setup, sign_in, step_up
+from .views import addresses, keys, license, passwords, profile, second_factor, sessions, setup, sign_in, step_up
 
 app_name = "accounts"
 urlpatterns = [
@@ -30,5 +30,8 @@ urlpatterns = [
     path("profile/keys/", keys.keys, name="keys"),
     path("profile/keys/new/", keys.new_key, name="new_key"),
     path("profile/keys/<uuid:key_id>/end/", keys.end_key, name="end_key"),
+    path("profile/email/", addresses.change_email, name="change_email"),
+    path("profile/email/sent/", addresses.change_email_sent, name="change_email_sent"),
+    path("confirm-email/<str:token>/", addresses.confirm_email, name="confirm_email"),
     path("profile/password/", passwords.change_password, name="change_password"),
 ]

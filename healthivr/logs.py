@@ -15,7 +15,7 @@ from structlog.types import EventDict, WrappedLogger
 # Every address of ours that carries a secret: /i/<token>, the API's three, /setup/<secret>, reset links. The token may
 # be followed by anything that cannot stand in it; %2F and friends are percent-encoded copies in a query.
 SECRET_PATHS = re.compile(
-    r"((?:/|%2F)(?:i|setup|validate|accept|decline|password-reset(?:/|%2F)[A-Za-z0-9_-]+)(?:/|%2F))"
+    r"((?:/|%2F)(?:i|setup|validate|accept|decline|unlock|confirm-email|password-reset(?:/|%2F)[A-Za-z0-9_-]+)(?:/|%2F))"
     r"[A-Za-z0-9_=-]{8,}",
     re.IGNORECASE,
 )

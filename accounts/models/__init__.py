@@ -1,5 +1,6 @@
 """People who sign in, what they sign in with, and the mails that their accounts cause."""
 
+from .addresses import EmailChange
 from .credentials import PractitionerCredential
 from .factors import Authenticator, FactorReset, RecoveryCode
 from .keys import ApiKey, ApiKeyEnd
@@ -14,6 +15,7 @@ __all__ = [
     "ApiKey",
     "ApiKeyEnd",
     "Authenticator",
+    "EmailChange",
     "FactorReset",
     "PractitionerCredential",
     "RecoveryCode",

@@ -190,6 +190,7 @@ def test_writes__the_list_of_readers__has_every_room() -> None:
 
 #: Who opens the door to all organizations, and why one organization's would not do.
 PLATFORM_DOOR = {
+    "accounts/addresses.py": "an address belongs to a person, not to an organization",
     "accounts/lockout.py": "a stranger's guesses go into the platform's trail",
     "accounts/keys.py": "a key is a person's; one act may end those of several organizations",
     "accounts/registry.py": "sessions belong to people; their events go into the platform's trail",

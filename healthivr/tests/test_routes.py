@@ -15,11 +15,12 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from accounts.links import reset_link_path, unlock_link_path
+from accounts.links import email_link_path, reset_link_path, unlock_link_path
 from accounts.models import (
     AccountMail,
     ApiKey,
     Authenticator,
+    EmailChange,
     FactorReset,
     RecoveryCode,
     RefreshToken,
@@ -219,6 +220,12 @@ POLICY: dict[str, list[Ask]] = {
         Ask("POST", 200, SIGN_IN, 422, 200, body={"scopes": "invitations:read", **KEY}),
     ],
     "accounts:end_key": [Ask("POST", "302 /profile/keys/", SIGN_IN, 404, 404)],
+    "accounts:change_email": [
+        personal("GET", 200),
+        personal("POST", "302 /profile/email/sent/", body={"email": "n@example.org", "current_password": PASSWORD}),
+    ],
+    "accounts:change_email_sent": [personal("GET", 200)],
+    "accounts:confirm_email": [Ask("GET", 200, SIGN_IN, 410, 410), Ask("POST", "302 /profile/", SIGN_IN, 410, 410)],
     "accounts:change_password": [
         personal("GET", 200),
         personal("POST", 302, body={"current_password": PASSWORD, "password": NEW_PASSWORD}),
@@ -357,6 +364,7 @@ ADMIN_MODELS = (
     "accounts_user",
     "accounts_accountmail",
     "accounts_setuplink",
+    "accounts_emailchange",
     "accounts_authenticator",
     "accounts_recoverycode",
     "accounts_factorreset",
@@ -432,6 +440,8 @@ class Door:
     def _token(self, route: Route, reset_token: str, invitation: UserInvitation) -> str:
         if "uid" in route.pattern:
             return reset_token
+        if route.name == "accounts:confirm_email":
+            return email_link_path(str(self.rows["accounts_emailchange"].pk)).split("/")[2]
         if route.name == "accounts:unlock":
             return unlock_link_path(self.world.omar).split("/")[2]
         return derive_token(invitation.token_nonce)
@@ -523,6 +533,13 @@ def door(world: World, settings: Any) -> Door:
                 session=session_of(world.mia), digest="0" * 64, created_at=at, expires_at=at
             ),
             "accounts_signinlock": SignInLock.objects.create(key="0" * 64, last_failure_at=at),
+            "accounts_emailchange": EmailChange.objects.create(
+                user=world.lee,
+                old_email=world.lee.email,
+                new_email="other@example.org",
+                created_at=at,
+                expires_at=at + timedelta(hours=1),
+            ),
             "accounts_setuplink": SetupLink.objects.create(digest="0" * 64, expires_at=at),
             "accounts_authenticator": Authenticator.objects.create(user=world.omar, seed=b"", created_at=at),
             "accounts_recoverycode": RecoveryCode.objects.create(user=world.omar, digest="k:0", created_at=at),

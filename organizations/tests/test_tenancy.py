@@ -32,6 +32,7 @@ GLOBAL_MODELS = {
     "accounts.User": "a person belongs to no organization; what they are somewhere is a membership",
     "accounts.AccountMail": "mail that a person's account causes: ids only",
     "accounts.ApiKey": "somebody's, and looked up before anybody knows where: the key itself says in which organization",
+    "accounts.EmailChange": "of a person",
     "accounts.RefreshToken": "a link of a session's chain",
     "accounts.UserSession": "somebody's, not an organization's: one session acts in all that they belong to",
     "accounts.SignInLock": "keyed digests of addresses, which may have no account at all",
