@@ -215,6 +215,12 @@ class ProveAgainForm(ServiceForm):
         del self.fields["password" if by_code else "code"]
 
 
+class FinishFactorResetForm(ServiceForm):
+    """The proof that removes a lost second factor."""
+
+    password = present_password_field(_("Password"))
+
+
 class PasswordResetForm(ServiceForm):
     """Whose password is forgotten."""
 

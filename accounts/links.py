@@ -10,10 +10,11 @@ from django.core import signing
 from django.urls import reverse
 from django.utils.http import urlsafe_base64_encode
 
-from .models import AccountMailKind, User
+from .models import AccountMailKind, FactorReset, User
 
 UNLOCK_SALT = "unlock"
 EMAIL_SALT = "email-change"
+FACTOR_RESET_SALT = "factor reset"
 FORCED_RESET_LIFE = timedelta(hours=24)
 
 
@@ -69,12 +70,22 @@ def keys_page_path(user: User) -> str:
 
 
 #: Where each mail leads, unless its row says where (`facts["path"]`).
+
+
 def second_factor_path(user: User) -> str:
     """Return the path of the page on which people see what they have; the same for everybody."""
-    return "/profile/second-factor/"
+    return reverse("accounts:second_factor")
 
 
-#: Where each mail leads.
+def factor_reset_path(user: User) -> str:
+    """Return the path of the link that finishes the newest reset of a second factor. It dies with the password of now:
+    who holds the mailbox alone could set a new one."""
+    reset = FactorReset.objects.filter(user=user).latest("created_at")
+    token = signing.dumps([str(reset.pk), user.get_session_auth_hash()], salt=FACTOR_RESET_SALT)
+    return reverse("accounts:finish_factor_reset", args=[token])
+
+
+#: Where each mail leads, unless its row says where (`facts["path"]`).
 LINKS: dict[AccountMailKind, Callable[[User], str]] = {
     AccountMailKind.PASSWORD_RESET: reset_link_path,
     AccountMailKind.LOCKED: unlock_link_path,
@@ -89,6 +100,7 @@ LINKS: dict[AccountMailKind, Callable[[User], str]] = {
     AccountMailKind.LICENSE_EXPIRED: license_page_path,
     AccountMailKind.LICENSE_EXPIRING: license_page_path,
     AccountMailKind.FACTOR_ENROLLED: second_factor_path,
+    AccountMailKind.FACTOR_RESET: factor_reset_path,
     AccountMailKind.FACTOR_REMOVED: second_factor_path,
     AccountMailKind.CODES_REPLACED: second_factor_path,
     AccountMailKind.CODE_USED: second_factor_path,

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from .views import addresses, keys, license, passwords, profile, second_factor, sessions, setup, sign_in, step_up
+from .views import (
+    addresses,
+    factor_reset,
+    keys,
+    license,
+    passwords,
+    profile,
+    second_factor,
+    sessions,
+    setup,
+    sign_in,
+    step_up,
+)
 
 app_name = "accounts"
 urlpatterns = [
@@ -22,6 +34,12 @@ urlpatterns = [
     path("profile/", profile.profile, name="profile"),
     path("profile/license/", license.license, name="license"),
     path("verify/", step_up.verify, name="verify"),
+    path("second-factor-reset/<str:token>/", factor_reset.finish, name="finish_factor_reset"),
+    path(
+        "o/<slug:organization>/people/<uuid:membership_id>/second-factor/",
+        factor_reset.start,
+        name="start_factor_reset",
+    ),
     path("profile/second-factor/", second_factor.overview, name="second_factor"),
     path("profile/second-factor/enrol/", second_factor.enrol, name="second_factor_enrol"),
     path("profile/second-factor/kept/", second_factor.codes_kept, name="second_factor_kept"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import second_factor, views
 
 app_name = "accounts_api"
 urlpatterns = [
@@ -11,4 +11,8 @@ urlpatterns = [
     path("token/revoke/", views.RevokeView.as_view(), name="revoke"),
     path("keys/", views.KeyListView.as_view(), name="keys"),
     path("keys/<uuid:key_id>/", views.KeyView.as_view(), name="key"),
+    path("second-factor/", second_factor.FactorView.as_view(), name="second_factor"),
+    path("second-factor/confirm/", second_factor.ConfirmView.as_view(), name="second_factor_confirm"),
+    path("second-factor/recovery-codes/", second_factor.RecoveryCodesView.as_view(), name="recovery_codes"),
+    path("verify/", second_factor.VerifyView.as_view(), name="verify"),
 ]

@@ -197,6 +197,7 @@ PLATFORM_DOOR = {
     "accounts/administration.py": "platform staff switch accounts on and off, which no organization owns",
     "accounts/selectors.py": "platform staff at home see the people of every organization",
     "accounts/passwords/terms.py": "a password must not be made of the name of any organization of one's own",
+    "accounts/factor_reset.py": "the lost second factor of a person, finished by nobody who is signed in",
     "accounts/second_factor.py": "a second factor belongs to a person, not to an organization",
     "accounts/services.py": "sign-in, reset and profile belong to a person, not to an organization",
     "healthivr/management/commands/demo.py": "makes a whole world",

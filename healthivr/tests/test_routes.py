@@ -32,6 +32,7 @@ from accounts.tests.practitioners.acts import npi_number, submit
 from audit import services as audit
 from audit.models import AuditEvent, AuditHead
 from healthivr.testing.factories import PASSWORD, InvitationFactory
+from healthivr.testing.factors import phone_of
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
@@ -126,6 +127,11 @@ def everybody(method: str, answer: Answer, **more: Any) -> Ask:
 def personal(method: str, answer: Answer, **more: Any) -> Ask:
     """For whoever is signed in, about nobody but themselves."""
     return Ask(method, answer, SIGN_IN, answer, answer, **more)
+
+
+def own(method: str, answer: Answer, **more: Any) -> Ask:
+    """A call about nobody but whoever is signed in."""
+    return Ask(method, answer, 401, answer, answer, **more)
 
 
 def link_page(method: str, anonymous: Answer, **more: Any) -> Ask:
@@ -226,6 +232,9 @@ POLICY: dict[str, list[Ask]] = {
     ],
     "accounts:change_email_sent": [personal("GET", 200)],
     "accounts:confirm_email": [Ask("GET", 200, SIGN_IN, 410, 410), Ask("POST", "302 /profile/", SIGN_IN, 410, 410)],
+    "accounts:start_factor_reset": [page(lowest=403), page("POST", lowest=403)],
+    # By a mail to somebody who lost theirs: accounts/tests/test_factor_reset.py
+    "accounts:finish_factor_reset": [everybody("GET", 410), everybody("POST", 410, body={"password": PASSWORD})],
     "accounts:change_password": [
         personal("GET", 200),
         personal("POST", 302, body={"current_password": PASSWORD, "password": NEW_PASSWORD}),
@@ -309,6 +318,15 @@ POLICY: dict[str, list[Ask]] = {
     ],
     "accounts_api:key": [Ask("DELETE", 204, 401, 404, 404, where="platform")],
     "accounts_api:revoke": [everybody("POST", 204, body={"refresh": "never-issued"})],
+    # One's own, wherever one acts: no organization is asked. What fails says why: nobody here has a second factor.
+    "accounts_api:second_factor": [
+        own("GET", 200),
+        own("POST", 200),
+        Ask("DELETE", 422, 401, 422, 409),
+    ],
+    "accounts_api:second_factor_confirm": [own("POST", 409, body={"code": "000000"})],
+    "accounts_api:recovery_codes": [own("POST", 409)],
+    "accounts_api:verify": [own("POST", 204, body={"password": PASSWORD})],
     "invitations_api:validate": [everybody("GET", 200)],
     "invitations_api:accept": [link_page("POST", 201, body={**NAMES, "password": PASSWORD})],
     "invitations_api:decline": [everybody("POST", 200, body={"reason": "not_me"})],
@@ -603,6 +621,12 @@ IN_URL = [(route, ask) for route, ask in PRACTICES if "<slug:organization>" in r
 BY_HEADER = [(route, ask) for route, ask in PRACTICES if ask.anonymous == 401 != ask.allowed and not ask.htmx]
 #: Answers without a name in them.
 NUMBERS = {"organizations_api:stats"}
+#: What is about nobody but oneself (/api/v1/auth/) asks no organization.
+BY_HEADER = [
+    (route, ask)
+    for route, ask in PRACTICES
+    if ask.anonymous == 401 != ask.allowed and not ask.htmx and not route.name.startswith("accounts_api:")
+]
 
 
 @pytest.mark.seed("S0.24")
@@ -704,8 +728,9 @@ def test_admin__opened_before_signing_in__opens_after(path: str, world: World) -
     asked = client.get(path, follow=True)
     assert asked.request["PATH_INFO"] == "/sign-in/"
     target = dict(parse_qsl(asked.request["QUERY_STRING"]))["next"]
-    body = {"email": world.ana.email, "password": PASSWORD, "next": target}
-    answer = client.post("/sign-in/", body, follow=True)
+    phone = phone_of(world.ana)
+    client.post("/sign-in/", {"email": world.ana.email, "password": PASSWORD, "next": target})
+    answer = client.post("/sign-in/verify/", {"code": phone.code()}, follow=True)
     assert (answer.status_code, answer.request["PATH_INFO"]) == (200, path.replace("login/", ""))
 
 
