@@ -95,7 +95,7 @@ def _begin_second_step(request: HttpRequest, user: User, target: str) -> HttpRes
         "next": target,
         "password": user.get_session_auth_hash(),  # a keyed digest: another password ends it
     }
-    request.session.set_expiry(HALF_WAY_LIFE)
+    request.session.set_expiry(6 * HALF_WAY_LIFE)  # long enough to say that it is over
     return redirect("accounts:sign_in_verify")
 
 

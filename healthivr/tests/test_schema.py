@@ -48,6 +48,12 @@ ROUTES = {
     ("GET", "/api/v1/auth/keys/"),
     ("POST", "/api/v1/auth/keys/"),
     ("DELETE", "/api/v1/auth/keys/{key_id}/"),
+    ("GET", "/api/v1/auth/second-factor/"),
+    ("POST", "/api/v1/auth/second-factor/"),
+    ("DELETE", "/api/v1/auth/second-factor/"),
+    ("POST", "/api/v1/auth/second-factor/confirm/"),
+    ("POST", "/api/v1/auth/second-factor/recovery-codes/"),
+    ("POST", "/api/v1/auth/verify/"),
 }
 ROUTES |= {
     ("GET", "/api/v1/practitioner/"),
