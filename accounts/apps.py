@@ -10,14 +10,20 @@ class AccountsConfig(AppConfig):
         from django.contrib.auth.signals import user_logged_in
 
         from audit.registry import register
+        from organizations.agreements.reminders import reminder_due
+        from organizations.agreements.services import agreement_sent, agreement_terminated
         from organizations.services import membership_ended, roles_changed
 
+        from .agreements import mail_ending, mail_sent, mail_terminated
         from .keys import end_keys_on_leaving
         from .models import ApiKey, Authenticator, FactorReset, PractitionerCredential, RecoveryCode, User, UserSession
         from .registry import end_sessions_on_changed_roles, end_sessions_on_leaving
 
         # The registry writes it, for browsers and tokens alike.
         user_logged_in.disconnect(dispatch_uid="update_last_login")
+        agreement_sent.connect(mail_sent, dispatch_uid="mail_agreement_sent")
+        agreement_terminated.connect(mail_terminated, dispatch_uid="mail_agreement_terminated")
+        reminder_due.connect(mail_ending, dispatch_uid="mail_agreement_ending")
         membership_ended.connect(end_sessions_on_leaving, dispatch_uid="end_sessions_on_leaving")
         membership_ended.connect(end_keys_on_leaving, dispatch_uid="end_keys_on_leaving")
         roles_changed.connect(end_sessions_on_changed_roles, dispatch_uid="end_sessions_on_changed_roles")

@@ -19,6 +19,7 @@ from healthivr.kernel.mail import (
     mail_connection,
 )
 
+from .agreement_mail import AGREEMENT_MAILS, agreement_values
 from .links import LINKS, email_link_path
 from .mail import write_mail
 from .models import AccountMail, AccountMailKind, EmailChange, User
@@ -90,6 +91,8 @@ def _send(connection: MailConnection, mail: AccountMail) -> bool:
 def _values(mail: AccountMail, user: User) -> dict[str, str]:
     """Return what a mail says; links and days are looked up now, for the row holds ids and numbers only."""
     kind = AccountMailKind(mail.kind)
+    if kind in AGREEMENT_MAILS:
+        return agreement_values(mail, user)
     facts = {name: str(value) for name, value in mail.facts.items()}
     change_id = facts.pop("email_change", "")
     if kind == AccountMailKind.EMAIL_CONFIRM:  # no name: the mailbox may be a stranger's

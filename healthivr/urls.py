@@ -25,6 +25,7 @@ urlpatterns = [
     path("api/v1/", include("accounts.practitioners.api.urls")),
     path("api/v1/auth/", include("accounts.api.urls")),
     path("api/v1/admin/organizations/", include("organizations.api.urls")),
+    path("api/v1/admin/organizations/", include("organizations.api.agreements")),
     path("api/v1/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/v1/docs/", login_not_required(DocsView.as_view(url_name="schema")), name="docs"),
     path("admin/", admin.site.urls),

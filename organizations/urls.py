@@ -3,8 +3,10 @@
 from django.urls import path
 
 from . import views
+from .agreements.urls import urlpatterns as agreement_pages
 
 urlpatterns = [
+    *agreement_pages,
     path("people/", views.people, name="people"),
     path("people/<uuid:membership_id>/", views.member, name="member"),
     path("people/<uuid:membership_id>/administrator/", views.change_administrator, name="change_administrator"),

@@ -130,6 +130,10 @@ class AccountMailKind(models.TextChoices):
     LICENSE_SUSPENDED = "license_suspended", _("License suspended")
     LICENSE_EXPIRED = "license_expired", _("License expired")
     LICENSE_EXPIRING = "license_expiring", _("License expires soon")
+    AGREEMENT_SENT = "agreement_sent", _("Agreement to sign")
+    AGREEMENT_ENDING = "agreement_ending", _("Agreement ends soon")
+    AGREEMENT_ENDED = "agreement_ended", _("Agreement has ended")
+    AGREEMENT_TERMINATED = "agreement_terminated", _("Agreement terminated")
 
 
 class AccountMail(OutgoingMail):

@@ -69,7 +69,7 @@ class DocumentFactory(factory.django.DjangoModelFactory[AgreementDocument]):
         model = AgreementDocument
 
     organization = factory.SubFactory(OrganizationFactory, agreement=False)
-    content = b"%PDF-1.7 an agreement %%EOF"
+    content = factory.LazyAttribute(lambda made: f"%PDF-1.7 an agreement with {made.organization.name} %%EOF".encode())
     media_type = "application/pdf"
     sha256 = factory.LazyAttribute(lambda made: digest(made.content))
     size = factory.LazyAttribute(lambda made: len(made.content))

@@ -191,6 +191,7 @@ def test_writes__the_list_of_readers__has_every_room() -> None:
 #: Who opens the door to all organizations, and why one organization's would not do.
 PLATFORM_DOOR = {
     "accounts/addresses.py": "an address belongs to a person, not to an organization",
+    "accounts/agreements.py": "an agreement has two parties, and administrators of both are told",
     "accounts/lockout.py": "a stranger's guesses go into the platform's trail",
     "accounts/keys.py": "a key is a person's; one act may end those of several organizations",
     "accounts/registry.py": "sessions belong to people; their events go into the platform's trail",
@@ -207,6 +208,7 @@ PLATFORM_DOOR = {
     "invitations/services.py": "an inviter who is platform staff is a member elsewhere",
     "invitations/tasks.py": "the sweep expires for all",
     "organizations/admin_site.py": "Django admin, for platform staff",
+    "organizations/agreements/selectors.py": "whose agreements are missing or end soon, for platform staff",
     "organizations/agreements/reminders.py": "the sweep announces and ends agreements of all",
     "organizations/directory.py": "counts of people and seats below one's organization",
     "organizations/selectors.py": "somebody's own memberships everywhere; counts below one's organization",

@@ -31,14 +31,17 @@ from accounts.models import (
 from accounts.tests.practitioners.acts import npi_number, submit
 from audit import services as audit
 from audit.models import AuditEvent, AuditHead
-from healthivr.testing.factories import PASSWORD, InvitationFactory
+from healthivr.testing.factories import PASSWORD, AgreementFactory, InvitationFactory
 from healthivr.testing.factors import phone_of
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
 from invitations.states import Event
 from invitations.tokens import derive_token
+from organizations.agreements.clauses import Clause
+from organizations.agreements.documents import digest
 from organizations.agreements.models import BaaReminder, BusinessAssociateAgreement
+from organizations.agreements.states import AgreementStatus
 from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform, tenant
@@ -139,6 +142,11 @@ def link_page(method: str, anonymous: Answer, **more: Any) -> Ask:
     return Ask(method, anonymous, anonymous, 403, 403, by="anonymous", **more)
 
 
+def platform_staff(method: str = "GET") -> Ask:
+    """A page in the practice for platform staff alone, who act in every organization."""
+    return Ask(method, 302 if method == "POST" else 200, SIGN_IN, 404, 403, by="ana", about="draft")
+
+
 NAMES = {"first_name": "Nora", "last_name": "Quist"}
 LICENSE = {
     "npi": npi_number(77),
@@ -158,6 +166,15 @@ ORGANIZATION = {
     "email_domains": [],
 }
 KEY = {"name": "Night run", "organization": "lee-family-practice", "days": 30}
+#: Of a draft whose file stays.
+TERMS = {"version": "2026-2", "clauses": Clause.values, "breach_sla_days": "10", "term_months": "12"}
+#: Of the agreement that waits for the practice.
+SIGNATURE = {
+    "signer_name": "Jun Lee",
+    "signer_title": "Owner",
+    "clauses": Clause.values,
+    "document_sha256": digest(b"%PDF-1.7 an agreement with Lee Family Practice %%EOF"),
+}
 
 POLICY: dict[str, list[Ask]] = {
     # --- nobody's, and everybody's
@@ -289,6 +306,21 @@ POLICY: dict[str, list[Ask]] = {
     "practitioners:approve": [platform_page(), platform_page("POST", body={"submission": 1})],
     "practitioners:reject": [platform_page(), platform_page("POST", body=REFUSAL)],
     "practitioners:suspend": [platform_page(), platform_page("POST", body=REFUSAL)],
+    # --- agreements
+    "organizations:agreements": [page(lowest=403)],
+    "organizations:sign_agreement": [page(lowest=403), page("POST", lowest=403, body=SIGNATURE)],
+    "organizations:draft_agreement": [
+        replace(platform_staff(), about=""),
+        replace(platform_staff("POST"), allowed=422),
+    ],
+    "organizations:edit_agreement": [platform_staff(), replace(platform_staff("POST"), body=TERMS)],
+    "organizations:send_agreement": [platform_staff("POST")],
+    "organizations:renew_agreement": [platform_staff("POST")],
+    "organizations:terminate_agreement": [page(lowest=403), page("POST", lowest=403, body={"reason": "We part."})],
+    "organizations:agreement_document": [page(lowest=403)],
+    "agreements_api:reminders": [call("GET", allowed=200)],
+    "agreements_api:standing": [call("GET", allowed=200)],
+    "agreements_api:sign": [call("PATCH", allowed=200, body=SIGNATURE)],
     # --- the API
     "invitations_api:list": [call("GET", allowed=200), call("POST", allowed=201, body=NEW)],
     "invitations_api:detail": [
@@ -440,6 +472,7 @@ class Door:
             "organization": getattr(self.world, ask.where).slug,
             "invitation_id": invitation.pk,
             "membership_id": self.rows["organizations_membership"].pk,
+            "agreement_id": self._agreement(ask).pk,
             "credential_id": self.rows["accounts_practitionercredential"].pk,
             "session_id": self.rows["accounts_usersession"].pk,
             "organization_id": self.world.practice.pk,
@@ -454,6 +487,17 @@ class Door:
         } | other
         plain = re.sub(r"\^?\(\?P(<\w+>)[^)]*\)", r"\1", route.pattern).removesuffix("$")
         return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: str(words[match[1]]), plain)
+
+    def _agreement(self, ask: Ask) -> BusinessAssociateAgreement:
+        """The one that waits for the practice's signature; to whom a draft is asked for, it is still one."""
+        with platform("test"):
+            row = BusinessAssociateAgreement.objects.get(
+                organization=self.world.practice, status__in=(AgreementStatus.SENT, AgreementStatus.DRAFT)
+            )
+            if ask.about == "draft":
+                row.status = AgreementStatus.DRAFT
+                row.save(update_fields=["status"])
+        return row
 
     def _token(self, route: Route, reset_token: str, invitation: UserInvitation) -> str:
         if "uid" in route.pattern:
@@ -491,6 +535,7 @@ class Door:
                 "invitation_id": self.world.strange_invitation.pk,
                 "membership_id": Membership.objects.get().pk,
                 "organization_id": self.world.strange_practice.pk,
+                "agreement_id": BusinessAssociateAgreement.objects.get(status=AgreementStatus.SENT).pk,
                 "session_id": session_of(self.world.stone).pk,
                 "key_id": key_of(self.world.stone, self.world.strange_practice).pk,
             }
@@ -528,7 +573,11 @@ def door(world: World, settings: Any) -> Door:
         expired = InvitationFactory(
             organization=world.practice, invited_by=world.lee, upline=world.lee, email="late@example.org", expired=True
         )
-        agreement = BusinessAssociateAgreement.objects.get(organization=world.practice)
+        for practice in (world.practice, world.strange_practice):
+            AgreementFactory(organization=practice, sent=True)
+        signed = BusinessAssociateAgreement.objects.filter(status=AgreementStatus.SIGNED)
+        signed.update(expires=at + timedelta(days=20))
+        agreement = signed.get(organization=world.practice)
         rows: dict[str, Any] = {
             "audit_auditevent": AuditEvent.objects.get(),
             "audit_audithead": AuditHead.objects.get(),

@@ -63,6 +63,9 @@ ROUTES |= {
     ("POST", "/api/v1/admin/practitioners/{credential_id}/approve/"),
     ("POST", "/api/v1/admin/practitioners/{credential_id}/reject/"),
     ("POST", "/api/v1/admin/practitioners/{credential_id}/suspend/"),
+    ("GET", "/api/v1/admin/organizations/baa-reminders/"),
+    ("GET", "/api/v1/admin/organizations/{organization_id}/baa/"),
+    ("PATCH", "/api/v1/admin/organizations/{organization_id}/sign-baa/"),
 }
 PUBLIC = {route for route in ROUTES if "{token}" in route[1] or "/auth/token/" in route[1]}
 #: What HTTP itself refuses, in REST framework's words.

@@ -46,6 +46,7 @@ from invitations.errors import (
 from invitations.forms import AcceptForm, DeclineForm
 from invitations.messages import when
 from invitations.models import UserInvitation
+from organizations.agreements.gate import AgreementMissing, needs_agreement
 from organizations.rights import MEMBERS, needs
 from organizations.roles import HOME, ROLE_SENTENCES, OrganizationKind, Role
 from organizations.selectors import invitable_types
@@ -77,6 +78,7 @@ OUTCOMES: tuple[tuple[type[DomainError], str, str, int], ...] = (
     (AlreadyMember, "", "member", 409),
     (AccountSwitchedOff, "", "switched_off", 422),
     (InviterNotEntitled, "", "not_entitled", 422),
+    (AgreementMissing, "", "no_agreement", 422),
     (EmailDomainNotAllowed, "", "domain", 422),
     (Conflict, "", "not_now", 409),
 )
@@ -268,7 +270,11 @@ def _accept(
     if is_further_role:
         text = _("You have a further role now: {role}.")
         messages.success(request, format_html(str(text), role=accepted.membership_role.label))
-    response = redirect("invitations:welcome", accepted.organization.slug)
+    # Whoever founds an organization for patient care reads its agreement first; "later" leads to the welcome.
+    has_to_sign = accepted.has_founded and needs_agreement(accepted.organization)
+    response = redirect(
+        "organizations:sign_agreement" if has_to_sign else "invitations:welcome", accepted.organization.slug
+    )
     return _forget(response)
 
 

@@ -16,12 +16,13 @@ class DocumentRefused(Malformed):
 
     code = "document"
     message = _("Choose a PDF of at most 5 MB.")
+    too_large = _("This file is larger than 5 MB. Choose a smaller PDF.")
 
 
 def checked_pdf(content: bytes) -> bytes:
     """Return the content of an uploaded file. Raises DocumentRefused for anything but a whole PDF of a sensible size."""
     if len(content) > MAX_BYTES:
-        raise DocumentRefused(_("This file is larger than 5 MB. Choose a smaller PDF."), field="document")
+        raise DocumentRefused(DocumentRefused.too_large, field="document")
     if not content.startswith(BEGINNING):
         raise DocumentRefused(_("This file is not a PDF. Choose the agreement as a PDF."), field="document")
     if END not in content[-END_WITHIN:]:

@@ -346,12 +346,16 @@ def sign_agreement(
     return agreement
 
 
+def platform_organization() -> Organization:
+    """Return the counterpart of every agreement."""
+    return Organization.objects.get(pk=PLATFORM_ORGANIZATION_ID)
+
+
 def standard_for(organization: Organization) -> bytes:
     """Return the standard agreement with the parties' names in it."""
-    platform = Organization.objects.get(pk=PLATFORM_ORGANIZATION_ID)
     return standard_text(
         organization=organization,
-        platform=platform,
+        platform=platform_organization(),
         direction=DIRECTION_OF[organization.kind],  # type: ignore[index]
     )
 

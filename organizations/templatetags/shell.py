@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from organizations.actor import Actor
+from organizations.agreements.gate import needs_agreement
 from organizations.models import Organization
 from organizations.roles import Capability, Role
 from organizations.selectors import Belonging, has_invitations_to_see, organizations_of
@@ -27,11 +28,16 @@ PAGES: tuple[tuple[str, str, Promise, Capability | None], ...] = (
     ("invitations:list", "envelope-paper", gettext_lazy("Invitations"), Capability.VIEW_INVITATIONS),
     ("organizations:people", "people", gettext_lazy("People"), Capability.VIEW_PEOPLE),
     ("practitioners:list", "patch-check", gettext_lazy("Practitioners"), Capability.APPROVE_PRACTITIONERS),
+    ("organizations:agreements", "file-earmark-check", gettext_lazy("Agreements"), Capability.VIEW_COMPLIANCE),
     ("organizations:settings", "building", gettext_lazy("Organization"), Capability.VIEW_ORGANIZATION),
 )
 #: Pages that stand below one of the rail; what is not listed stands beside it.
 PARENTS = {
     "organizations:member": "organizations:people",
+    "organizations:sign_agreement": "organizations:agreements",
+    "organizations:draft_agreement": "organizations:agreements",
+    "organizations:edit_agreement": "organizations:agreements",
+    "organizations:terminate_agreement": "organizations:agreements",
     "organizations:end_membership": "organizations:people",
     "invitations:create": "invitations:list",
     "invitations:detail": "invitations:list",
@@ -87,6 +93,8 @@ def _navigation(request: HttpRequest, actor: Actor) -> list[dict[str, Any]]:
     for name, icon, label, needed in PAGES:
         current = "page" if here == name else "true" if PARENTS.get(here) == name else ""
         may_open = needed is None or actor.has(needed)
+        if name == "organizations:agreements" and not current:
+            may_open &= needs_agreement(actor.organization) or actor.organization.is_platform
         may_open &= name not in OF_THE_PLATFORM or actor.organization.is_platform
         if may_open and (current or name != "invitations:list" or has_invitations_to_see(actor=actor)):
             pages.append(

@@ -252,8 +252,10 @@ def test_accept__founder__names_the_organization_and_runs_it(
     response = submit(client, ACCEPT, to=ACCEPT, **NORA, organization_name="Nora’s <Place>")
     (membership,) = acts.memberships(User.objects.get(email="nora@example.org"))
     assert (membership.organization.name, membership.is_org_admin) == ("Nora’s <Place>", True)
-    assert response["Location"] == f"/o/{membership.organization.slug}/welcome/"
-    welcome = read(client.get(response["Location"]), 200, "Nora’s <Place>")
+    handles_patient_data = membership.organization.kind in ("practice", "ivr_company", "logistics")
+    first = "agreements/sign" if handles_patient_data else "welcome"
+    assert response["Location"] == f"/o/{membership.organization.slug}/{first}/"
+    welcome = read(client.get(f"/o/{membership.organization.slug}/welcome/"), 200, "Nora’s <Place>")
     assert "Check the organization's settings" in welcome.links
 
 
