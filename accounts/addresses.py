@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
@@ -84,9 +83,9 @@ def request_email_change(
 def open_email_link(*, user: User, token: str, at: datetime) -> EmailChange:
     """Return the wish of a mailed link, while it works and for whose it is. Changes nothing. Raises LinkClosed
     (`email_link_closed`), the same for every reason."""
-    change = EmailChange.objects.filter(
-        Q(expires_at__gt=at), pk=read_email_link(token), user=user, old_email=user.email, closed_at=None
-    ).first()
+    change_id = read_email_link(token)
+    works = EmailChange.objects.filter(user=user, old_email=user.email, closed_at=None, expires_at__gt=at)
+    change = works.filter(pk=change_id).first() if change_id else None
     if change is None:
         raise LinkClosed(
             _("This link has been used, is older than one hour, or was made for another account."),

@@ -58,7 +58,7 @@ def encrypt(plain: bytes | dict[str, Any], *, table: str, purpose: str, row_id: 
 def decrypt(record: bytes | memoryview, *, table: str, purpose: str, row_id: RowId) -> bytes:
     """Return what `encrypt` was given for this row and purpose. Raises RecordUnreadable."""
     stored = bytes(record)
-    at = {"table": table, "purpose": purpose, "row_id": row_id}
+    at: dict[str, Any] = {"table": table, "purpose": purpose, "row_id": row_id}
     try:
         key_id = key_id_of(stored)
     except ValueError as error:

@@ -29,6 +29,7 @@ from invitations.acceptance import (
     decline_invitation,
     find_invitation,
     open_invitation,
+    password_terms,
     practices_to_choose,
 )
 from invitations.errors import (
@@ -477,6 +478,34 @@ def test_accept__password__refused_with_every_reason_and_nothing_consumed(
         acts.accept(invitation, password=password)
     assert refusal.value.field == "password"
     assert len(refusal.value.extra["reasons"]) == reasons
+    acts.accept(invitation)
+
+
+@pytest.mark.seed("S0.38")
+@pytest.mark.parametrize(
+    ("role", "policy", "least"),
+    [(Role.MEDICAL_STAFF, False, 15), (Role.MEDICAL_STAFF, True, 12), (Role.DOCTOR, False, 12)],
+)
+def test_accept__password__as_long_as_the_invitations_role_or_the_organizations_policy_asks(
+    world: World, role: Role, policy: bool, least: int
+) -> None:
+    with platform("test"):
+        invitation = InvitationFactory(
+            organization=world.practice, invited_by=world.ana, invitation_type=role, email="vera@example.org"
+        )
+        OrganizationSettings.objects.filter(organization=world.practice).update(requires_second_factor=policy)
+    terms = password_terms(find_invitation(derive_token(invitation.token_nonce)))
+    assert terms.least == least
+    assert {"vera", "practice"} <= set(terms.words)
+
+
+@pytest.mark.seed("S0.38")
+@pytest.mark.parametrize("password", ["leefamilypractice", "Lee-Family-Practice-2026"])
+def test_accept__password_made_of_the_organizations_name__refused(world: World, password: str) -> None:
+    invitation = acts.invite(world.actor(world.lee))
+    with acts.nothing_written(), pytest.raises(PasswordRefused) as refusal:
+        acts.accept(invitation, password=password)
+    assert "your organization" in refusal.value.extra["reasons"][0]
     acts.accept(invitation)
 
 
