@@ -1,13 +1,17 @@
 """What organizations' pages ask for. Forms parse; services decide."""
 
+from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import DomainError
 
-from .actor import StepUpRequired
+from .actor import Actor, StepUpRequired
+from .directory import DirectoryFilters
+from .models import Organization, OrganizationState
 from .paging import PAGE_SIZES
 from .policies import IDLE_MINUTES, INVITATION_HOURS
 from .roles import OrganizationKind, Role, can_work_in
@@ -165,4 +169,115 @@ class EndMembershipForm(ServiceForm):
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 3}),
         error_messages={"required": _("Say why the membership ends.")},
+    )
+
+
+# --- the tree of organizations ---------------------------------------------------------------------------------------
+class DirectoryFilterForm(forms.Form):
+    """Which organizations the list shows. Lives in the address, so that a view can be kept and passed on."""
+
+    text = forms.CharField(
+        label=_("Name contains"),
+        required=False,
+        max_length=120,
+        widget=forms.TextInput(attrs={"type": "search", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    kind = forms.ChoiceField(label=_("Kind"), required=False, choices=[("", _("Any kind")), *OrganizationKind.choices])
+    state = forms.ChoiceField(
+        label=_("State"), required=False, choices=[("", _("Any state")), *OrganizationState.choices]
+    )
+    size = forms.ChoiceField(required=False, choices=[(str(n), n) for n in PAGE_SIZES], widget=forms.HiddenInput)
+
+    def filters(self) -> DirectoryFilters:
+        """Return the filters; what is not valid filters nothing, and the form says so."""
+        given = self.cleaned_data
+        return DirectoryFilters(text=given.get("text", ""), kind=given.get("kind", ""), state=given.get("state", ""))
+
+
+def _plan_field() -> forms.CharField:
+    return forms.CharField(
+        label=_("Plan"),
+        help_text=_("Its name on the bill, such as standard. It says nothing about seats by itself."),
+        max_length=30,
+        initial="standard",
+        error_messages={"required": _("Name the plan.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
+def _seats_field() -> forms.IntegerField:
+    return forms.IntegerField(
+        label=_("Seats"),
+        help_text=_("Members, and open invitations of people who are not members yet. Never fewer than are in use."),
+        min_value=1,
+        max_value=100_000,
+        initial=25,
+        error_messages=dict.fromkeys(
+            ("required", "invalid", "min_value", "max_value"), _("Enter a number of seats, 1 to 100,000.")
+        ),
+        widget=forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+
+
+class NewOrganizationForm(ServiceForm):
+    """What a new organization is, and where it stands."""
+
+    organization_name = forms.CharField(
+        label=_("Name"),
+        help_text=_("Stands in every invitation, so that people recognize who invites them."),
+        max_length=120,
+        error_messages={
+            "required": _("Enter the name of the organization."),
+            "max_length": _("Enter the name of the organization, 2 to 120 characters."),
+        },
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    kind = forms.ChoiceField(
+        label=_("Kind"),
+        choices=[
+            ("", _("Choose a kind")),
+            *((kind.value, kind.label) for kind in OrganizationKind if kind != OrganizationKind.PLATFORM),
+        ],
+        error_messages={"required": _("Choose a kind.")},
+    )
+    parent = forms.ChoiceField(label=_("Below"), help_text=_("Whose administrators see that it exists."))
+    slug = forms.CharField(
+        label=_("Short name"),
+        help_text=_("Stands in addresses, such as hill-street-clinic. Empty: made from the name."),
+        required=False,
+        max_length=80,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
+    )
+    plan = _plan_field()
+    seat_limit = _seats_field()
+
+    def __init__(self, *args: Any, parents: Iterable[Organization], here: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["parent"].choices = [  # type: ignore[attr-defined]
+            (str(parent.pk), f"{parent.name} ({parent.get_kind_display()})") for parent in parents
+        ]
+        self.fields["parent"].initial = str(here.organization_id)
+
+    def values(self) -> dict[str, Any]:
+        """Return what the service takes."""
+        given = dict(self.cleaned_data)
+        return {"name": given.pop("organization_name"), "parent_id": UUID(given.pop("parent")), **given}
+
+
+class PlanForm(ServiceForm):
+    """What an organization has bought."""
+
+    plan = _plan_field()
+    seat_limit = _seats_field()
+
+
+class DeactivateOrganizationForm(ServiceForm):
+    """Why an organization is switched off."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("Goes into the organization's audit trail. No patient information."),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": _("Say why the organization is switched off.")},
     )

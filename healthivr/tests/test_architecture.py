@@ -184,7 +184,8 @@ def test_writes__the_list_of_readers__has_every_room() -> None:
         "organizations/api/__init__.py",
         "organizations/middleware.py",
         "organizations/selectors.py",
-        "organizations/views.py",
+        "organizations/views/__init__.py",
+        "organizations/views/directory.py",
     } <= found
 
 

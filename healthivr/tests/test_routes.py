@@ -31,6 +31,7 @@ from accounts.models import (
 from accounts.tests.practitioners.acts import npi_number, submit
 from audit import services as audit
 from audit.models import AuditEvent, AuditHead
+from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from healthivr.testing.factories import PASSWORD, AgreementFactory, InvitationFactory
 from healthivr.testing.factors import phone_of
 from healthivr.testing.sessions import session_of
@@ -157,6 +158,13 @@ LICENSE = {
 REFUSAL = {"submission": 1, "reason": "The board knows no such number."}
 NEW = {"invitation_type": "medical_staff", "email": "nora@example.org", "language": "en"}
 
+NEW_ORGANIZATION = {
+    "organization_name": "Hill Street",
+    "kind": "practice",
+    "parent": str(PLATFORM_ORGANIZATION_ID),
+    "plan": "standard",
+    "seat_limit": "5",
+}
 ORGANIZATION = {
     "name": "Lee and Partners",
     "staff_may_invite": True,
@@ -362,6 +370,21 @@ POLICY: dict[str, list[Ask]] = {
     "invitations_api:validate": [everybody("GET", 200)],
     "invitations_api:accept": [link_page("POST", 201, body={**NAMES, "password": PASSWORD})],
     "invitations_api:decline": [everybody("POST", 200, body={"reason": "not_me"})],
+    "organizations:directory": [page(lowest=403)],
+    "organizations:create": [
+        Ask("GET", 200, SIGN_IN, 404, 404, by="ana", where="platform"),
+        Ask("POST", 302, SIGN_IN, 404, 404, by="ana", where="platform", body=NEW_ORGANIZATION),
+    ],
+    "organizations:organization": [page(lowest=403)],
+    "organizations:change_plan": [
+        page(lowest=403, by="ana"),
+        page("POST", lowest=403, by="ana", body={"plan": "large", "seat_limit": "30"}),
+    ],
+    "organizations:deactivate": [
+        page(lowest=403, by="ana"),
+        page("POST", lowest=403, by="ana", body={"reason": "They closed."}),
+    ],
+    "organizations:activate": [page("POST", lowest=403, by="ana")],
     # --- organizations: their administrators see and change their own; who runs them all does the rest
     "organizations_api:list": [
         call("GET", allowed=200),

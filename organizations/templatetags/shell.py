@@ -29,6 +29,7 @@ PAGES: tuple[tuple[str, str, Promise, Capability | None], ...] = (
     ("organizations:people", "people", gettext_lazy("People"), Capability.VIEW_PEOPLE),
     ("practitioners:list", "patch-check", gettext_lazy("Practitioners"), Capability.APPROVE_PRACTITIONERS),
     ("organizations:agreements", "file-earmark-check", gettext_lazy("Agreements"), Capability.VIEW_COMPLIANCE),
+    ("organizations:directory", "diagram-3", gettext_lazy("Organizations"), Capability.VIEW_DOWNLINE),
     ("organizations:settings", "building", gettext_lazy("Organization"), Capability.VIEW_ORGANIZATION),
 )
 #: Pages that stand below one of the rail; what is not listed stands beside it.
@@ -39,6 +40,10 @@ PARENTS = {
     "organizations:edit_agreement": "organizations:agreements",
     "organizations:terminate_agreement": "organizations:agreements",
     "organizations:end_membership": "organizations:people",
+    "organizations:create": "organizations:directory",
+    "organizations:organization": "organizations:directory",
+    "organizations:change_plan": "organizations:directory",
+    "organizations:deactivate": "organizations:directory",
     "invitations:create": "invitations:list",
     "invitations:detail": "invitations:list",
     "invitations:edit": "invitations:list",

@@ -12,14 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from healthivr.kernel.errors import DomainError
-
-from . import selectors, services
-from .actor import Actor
-from .forms import BelowFilterForm, EndMembershipForm, OrganizationForm, PeopleFilterForm
-from .models import Membership
-from .paging import ROWS, active_filters, address, neighbours
-from .rights import needs
-from .roles import LICENSED_ROLES, Capability, OrganizationKind
+from organizations import selectors, services
+from organizations.actor import Actor
+from organizations.forms import BelowFilterForm, EndMembershipForm, OrganizationForm, PeopleFilterForm
+from organizations.models import Membership
+from organizations.paging import ROWS, active_filters, address, neighbours
+from organizations.rights import needs
+from organizations.roles import LICENSED_ROLES, Capability, OrganizationKind
 
 if TYPE_CHECKING:
     from accounts.models import User, UserSession
