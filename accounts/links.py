@@ -69,9 +69,6 @@ def keys_page_path(user: User) -> str:
     return reverse("accounts:keys")
 
 
-#: Where each mail leads, unless its row says where (`facts["path"]`).
-
-
 def second_factor_path(user: User) -> str:
     """Return the path of the page on which people see what they have; the same for everybody."""
     return reverse("accounts:second_factor")

@@ -14,8 +14,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, syn
 
 from accounts.models import User
 from e2e.chromium import find
+from e2e.second_factor import enrol, give_code
 from healthivr.embedded.mail_sink import MailSink
 from healthivr.testing.factories import PASSWORD
+from healthivr.testing.factors import Phone
 
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright keeps an event loop in this thread
 
@@ -105,13 +107,19 @@ def link_in(mail: Any) -> str:
 
 @pytest.fixture
 def sign_in_as(site: str) -> Callable[[Page, User], None]:
-    """Sign somebody in through the sign-in page."""
+    """Sign somebody in through the sign-in page, with the phone that they set up the first time if their role asks for
+    one."""
+    phones: dict[User, Phone] = {}
 
     def signed_in(page: Page, user: User) -> None:
         page.goto(f"{site}/sign-in/")
         page.get_by_label("E-mail address").fill(user.email)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(lambda url: "/sign-in/" not in url)
+        page.wait_for_url(lambda url: not url.endswith("/sign-in/"))
+        if user in phones:
+            give_code(page, phones[user])
+        elif "/second-factor/" in page.url:
+            phones[user] = enrol(page)
 
     return signed_in

@@ -11,17 +11,20 @@ from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Page, ViewportSize, expect
 
-from accounts.links import reset_link_path
-from accounts.models import User
+from accounts.links import factor_reset_path, reset_link_path
+from accounts.models import FactorReset, User, UserSession
 from accounts.services import create_setup_link
 from e2e.conftest import DESKTOP, PHONE
+from e2e.second_factor import enrol
+from healthivr.testing.factories import PASSWORD as PASSWORD_OF_ALL
 from healthivr.testing.factories import InvitationFactory, MembershipFactory, UserFactory
+from healthivr.testing.factors import Phone
 from healthivr.testing.world import World
 from invitations.acceptance import Visitor, accept_invitation
 from invitations.models import Delivery, UserInvitation
 from invitations.services import cancel_invitation, create_invitation, resend_invitation
 from invitations.tokens import derive_token
-from organizations.models import Organization
+from organizations.models import Membership, Organization
 from organizations.roles import Role
 from organizations.tenancy import platform, tenant
 
@@ -117,6 +120,50 @@ def test_pages_of_signing_in(committed_world: World, site: str, browser_of: Call
     look(page, "password-reset-done")
     page.goto(f"{site}/password-reset/x/y/")
     look(page, "password-reset-closed")
+
+
+def test_pages_of_the_second_factor(
+    committed_world: World, site: str, browser_of: Callable[..., Page], sign_in_as: Callable[..., None], look: Look
+) -> None:
+    lee = committed_world.lee
+    page = browser_of()
+
+    def sign_in() -> None:
+        page.goto(f"{site}/sign-in/?next=/profile/second-factor/")
+        page.get_by_label("E-mail address").fill(lee.email)
+        page.get_by_label("Password", exact=True).fill(PASSWORD_OF_ALL)
+        press(page, "Sign in")
+
+    sign_in()
+    look(page, "second-factor-enrol")
+    phone = Phone(page.locator("#key").inner_text())
+    page.get_by_label("Code that the app shows now").fill("000000")
+    press(page, "Confirm and go on")
+    look(page, "second-factor-enrol-errors")
+    page.get_by_label("Code that the app shows now").fill(phone.code())
+    press(page, "Confirm and go on")
+    look(page, "second-factor-codes")
+    press(page, "I have kept them. Go on")
+    look(page, "second-factor")
+    UserSession.objects.update(verified_at=timezone.now() - timedelta(minutes=6))
+    page.get_by_role("link", name="Set up another app").click()
+    look(page, "verify")
+    page.context.clear_cookies()
+    sign_in()
+    look(page, "sign-in-second-step")
+    page.get_by_role("link", name="Use a recovery code").click()
+    look(page, "sign-in-recovery-code")
+    FactorReset.objects.create(user=lee, created_at=timezone.now(), expires_at=timezone.now() + FactorReset.LIFE)
+    page.goto(site + factor_reset_path(lee))
+    look(page, "second-factor-reset")
+    page.goto(f"{site}/second-factor-reset/never-made/")
+    look(page, "second-factor-reset-closed")
+    admin = browser_of()
+    sign_in_as(admin, committed_world.ana)
+    with platform("test"):
+        membership = Membership.objects.get(user=lee)
+    admin.goto(f"{site}/o/lee-family-practice/people/{membership.pk}/second-factor/")
+    look(admin, "second-factor-start-reset")
 
 
 def test_pages_of_the_api(transactional_db: None, site: str, browser_of: Callable[..., Page], look: Look) -> None:
@@ -369,6 +416,7 @@ def test_pages_of_a_founder(
     page.get_by_label("Last name").fill("Kim")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     press(page, "Accept and create account")
+    enrol(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("You are in Riverbend Wound Clinic")
     look(page, "welcome-founder")
     page.get_by_role("link", name="See the overview").click()
@@ -387,4 +435,5 @@ def test_pages_of_a_founder(
     look(page, "link-accept-practices")
     page.get_by_label("Lee Family Practice").check()
     press(page, "Accept")
+    enrol(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("You are in Lee Family Practice")

@@ -44,6 +44,7 @@ PARENTS = {
     "organizations:organization": "organizations:directory",
     "organizations:change_plan": "organizations:directory",
     "organizations:deactivate": "organizations:directory",
+    "accounts:start_factor_reset": "organizations:people",
     "invitations:create": "invitations:list",
     "invitations:detail": "invitations:list",
     "invitations:edit": "invitations:list",

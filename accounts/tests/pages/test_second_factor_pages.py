@@ -259,7 +259,7 @@ def test_overview__of_who_has_one__says_what_there_is_and_replaces_codes(world: 
     assert "You have not said that your recovery codes are in a safe place" in read(client.get(HERE)).main
     go_on(client, answer)
     page = read(client.get(HERE))
-    assert "10 of ten are left." in page.main
+    assert "10 of 10 are left." in page.main
     assert "safe place" not in page.main
     new = codes_in(submit(client, HERE, to="/profile/second-factor/codes/"))
     assert not set(old) & set(new)
