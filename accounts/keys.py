@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Func, JSONField, Value
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
@@ -23,6 +23,7 @@ from organizations.actor import Actor
 from organizations.models import Membership
 from organizations.scopes import Scope
 from organizations.selectors import organizations_of
+from organizations.standing import Asked
 from organizations.tenancy import platform
 
 from .delivery import hint_account_mail
@@ -54,6 +55,8 @@ class PresentKey:
 
     key: ApiKey
     requires_second_factor: bool
+    #: Where its owner stands in its organization.
+    standing: Asked
 
     @property
     def scopes(self) -> frozenset[Scope]:
@@ -71,17 +74,24 @@ def _digest(secret: str) -> str:
 
 # --- on every request ------------------------------------------------------------------------------------------------
 def present_key(*, secret: str, at: datetime) -> PresentKey | None:
-    """Return a key with its owner, their organization and its terms, in one statement. None when it is unknown, ended or
+    """Return a key with its owner, the terms of their organizations and where they stand in the key's, in one statement.
+    None when it is unknown, ended or
     over, and of somebody who may no longer sign in."""
     key = (
         ApiKey.objects.select_related("user", "organization")
-        .annotate(terms=terms_of(F("user_id")))
+        .annotate(
+            terms=terms_of(F("user_id")),
+            standing=Func(
+                F("user_id"), Value(""), F("organization_id"), function="standing_in", output_field=JSONField()
+            ),
+        )
         .filter(digest=_digest(secret), ended_at=None, expires_at__gt=at, user__is_active=True)
         .first()
     )
     if key is None:
         return None
-    return PresentKey(key, bool(key.terms["requires_second_factor"]))  # type: ignore[attr-defined]
+    terms, answer = key.terms, key.standing  # type: ignore[attr-defined]
+    return PresentKey(key, bool(terms["requires_second_factor"]), Asked(str(key.organization_id), answer))
 
 
 def see_key(key: ApiKey, *, at: datetime) -> None:

@@ -22,6 +22,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from organizations.middleware import reference_in
+
 from . import registry
 from .models import SessionEnd, User
 
@@ -84,7 +86,7 @@ class RegisteredSessionMiddleware(AuthenticationMiddleware):
             return AnonymousUser()
         now, present = timezone.now(), None
         with suppress(ValueError):
-            present = registry.present_session(session_id=UUID(named), at=now)
+            present = registry.present_session(session_id=UUID(named), at=now, reference=reference_in(request))
         if present is None or present.over:
             if present and present.over:
                 if not present.session.ended_at:
@@ -94,6 +96,7 @@ class RegisteredSessionMiddleware(AuthenticationMiddleware):
             return AnonymousUser()
         request.user_session = present.session  # type: ignore[attr-defined]
         request.present_session = present  # type: ignore[attr-defined]
+        request.standing = present.standing  # type: ignore[attr-defined]
         return present.session.user
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:

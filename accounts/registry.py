@@ -20,6 +20,7 @@ from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
 from organizations.selectors import system_actor
+from organizations.standing import Asked, standing_of
 from organizations.tenancy import platform
 
 from .keys import end_keys_of
@@ -58,6 +59,8 @@ class PresentSession:
     requires_second_factor: bool
     #: Why it is over, written down yet or not; None while it lives.
     over: SessionEnd | None
+    #: Where the person stands, if that was asked.
+    standing: Asked | None = None
 
     def seconds_left(self, *, at: datetime) -> int:
         """Return for how many more seconds it lives if nobody acts."""
@@ -116,21 +119,21 @@ def start_session(
 
 
 # --- on every request ------------------------------------------------------------------------------------------------
-def present_session(*, session_id: UUID, at: datetime) -> PresentSession | None:
-    """Return a session with its person and the terms of their organizations, in one statement however many those are.
-    None when it is unknown, and of somebody who may no longer sign in."""
-    session = (
-        UserSession.objects.select_related("user")
-        .annotate(terms=terms_of(F("user_id")))
-        .filter(pk=session_id, user__is_active=True)
-        .first()
-    )
+def present_session(*, session_id: UUID, at: datetime, reference: str | None = None) -> PresentSession | None:
+    """Return a session with its person and the terms of their organizations, and where they stand in one of them
+    (organizations/standing.py) if a `reference` names it: in one statement, however many memberships there are. None when
+    it is unknown, and of somebody who may no longer sign in."""
+    sessions = UserSession.objects.select_related("user").annotate(terms=terms_of(F("user_id")))
+    if reference is not None:
+        sessions = sessions.annotate(standing=standing_of(F("user_id"), reference))
+    session = sessions.filter(pk=session_id, user__is_active=True).first()
     if session is None:
         return None
     terms: dict[str, Any] = session.terms  # type: ignore[attr-defined]
     idle = timedelta(minutes=terms["idle_minutes"])
     over = SessionEnd(session.end_reason) if session.ended_at else session.is_overdue(idle=idle, at=at)
-    return PresentSession(session, idle, bool(terms["requires_second_factor"]), over)
+    asked = None if reference is None else Asked(reference, session.standing)  # type: ignore[attr-defined]
+    return PresentSession(session, idle, bool(terms["requires_second_factor"]), over, asked)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import sys
 
 from bench.measure import HEADER
 
-ALL = ("creating", "accepting", "looking_up", "listing", "delivering", "starting")
+ALL = ("creating", "accepting", "looking_up", "listing", "delivering", "authenticated", "starting")
 
 
 def main() -> int:

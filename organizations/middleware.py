@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
@@ -15,7 +14,7 @@ from healthivr.kernel.errors import NotFound, NotPermitted
 
 from .actor import Actor
 from .rights import require_right
-from .selectors import OrganizationInactive, actor_in, organization_named
+from .standing import Asked, OrganizationInactive, ask_standing, read_standing
 from .tenancy import tenant
 
 if TYPE_CHECKING:  # a name for the type checker; at run time nothing here knows accounts
@@ -72,18 +71,33 @@ class TenancyMiddleware:
 
 
 def enter(request: HttpRequest, reference: str) -> None:
-    """Open the organization's door for this request and say who acts there. Raises NotFound where the person has
-    nothing to look for, and OrganizationInactive in an organization that is switched off."""
-    organization = organization_named(reference)
-    request.doors.enter_context(tenant(organization))  # type: ignore[attr-defined]
-    origin = {"ip": request.client_address, "request_id": request.request_id}  # type: ignore[attr-defined]
+    """Open the organization's door for this request and say who acts there. `reference` is a slug or an id; none means
+    somebody's only organization. Raises NotFound where the person has nothing to look for, and OrganizationInactive in
+    an organization that is switched off."""
     user: User = request.user  # type: ignore[assignment]  # signed in: checked by whoever calls
+    asked: Asked | None = getattr(request, "standing", None)  # with the session, if who asked then guessed right
+    if asked is None or asked.reference != reference:
+        asked = ask_standing(user=user, reference=reference)
+    standing = read_standing(asked)
+    request.doors.enter_context(tenant(standing.organization))  # type: ignore[attr-defined]
+    origin = {"ip": request.client_address, "request_id": request.request_id}  # type: ignore[attr-defined]
     session = request.user_session  # type: ignore[attr-defined]
     try:
-        actor = actor_in(
-            user=user, organization=organization, verified_at=session.verified_at if session else None, **origin
+        request.actor = standing.actor(  # type: ignore[attr-defined]
+            user=user,
+            verified_at=session.verified_at if session else None,
+            scopes=getattr(request, "key_scopes", None),
+            **origin,
         )
-        request.actor = replace(actor, scopes=getattr(request, "key_scopes", None))  # type: ignore[attr-defined]
     except OrganizationInactive:  # a member, who acts nowhere and whose attempt stands in the trail all the same
-        request.refused_actor = Actor(user, organization, **origin)  # type: ignore[attr-defined]
+        request.refused_actor = Actor(user, standing.organization, **origin)  # type: ignore[attr-defined]
         raise
+
+
+def reference_in(request: HttpRequest) -> str | None:
+    """Return by which reference `enter` will be asked for an organization, as far as the address and headers tell: what
+    is looked up beside the session saves a round trip. None: most likely not at all."""
+    _empty, first, *rest = request.path_info.split("/")
+    if first == "o" and rest:
+        return rest[0]
+    return request.headers.get("X-Organization", "") if first == "api" else None

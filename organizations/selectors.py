@@ -9,82 +9,29 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import ObjectDoesNotExist
-from django.core.validators import slug_re
 from django.db.models import BooleanField, Choices, Count, Func, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Concat
-from django.utils.translation import gettext_lazy as _
 
-from healthivr.kernel.errors import NotFound, NotPermitted
+from healthivr.kernel.errors import NotFound
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 
 from .actor import Actor
 from .models import Membership, MembershipStatus, Organization, OrganizationClosure, OrganizationSettings
 from .paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
 from .roles import INVITATION_TYPES, Capability, OrganizationKind, Role, can_be_sent_from, may_invite
+from .standing import ask_standing, read_standing
 from .tenancy import platform
 
 if TYPE_CHECKING:  # a name for the type checker; at run time nothing here knows accounts
     from accounts.models import User
 
 
-class OrganizationInactive(NotPermitted):
-    """The organization was switched off: nothing can be done there."""
-
-    code = "organization_inactive"
-    message = _("This organization is switched off. Ask support to switch it on again.")
-
-
-def organization_named(reference: str) -> Organization:
-    """Return an organization by slug or id. Raises NotFound."""
-    try:
-        condition = Q(pk=UUID(reference))
-    except ValueError:
-        if not slug_re.match(reference):
-            raise NotFound from None
-        condition = Q(slug=reference)
-    organization = Organization.objects.filter(condition).first()
-    if organization is None:
-        raise NotFound
-    return organization
-
-
 def actor_in(
     *, user: "User", organization: Organization, ip: str, request_id: str, verified_at: datetime | None = None
 ) -> Actor:
-    """Return who `user` is in `organization`; asked inside its tenant() door.
-
-    Members act with their roles. A platform administrator acts inside any organization as administrator, and with the
-    roles of a member where they are one too (domain.md 3). For everybody else the organization does not exist: NotFound.
-    Raises OrganizationInactive for members of one that is switched off.
-    """
-    # With them in one statement what decides whether an office administrator may invite.
-    setting = OrganizationSettings.objects.filter(organization=OuterRef("organization")).values("staff_may_invite")
-    memberships = list(
-        Membership.objects.active()
-        .filter(organization=organization, user=user)
-        .annotate(staff_may_invite=Subquery(setting), is_platform_staff=_asks_platform_administrator(user))
-    )
-    if memberships:
-        is_platform_staff: bool = memberships[0].is_platform_staff  # type: ignore[attr-defined]
-    else:
-        is_platform_staff = is_platform_administrator(user)
-        if not is_platform_staff:
-            raise NotFound
-    roles = frozenset(Role(membership.role) for membership in memberships)
-    if is_platform_staff:
-        roles |= {Role.ADMIN}
-    if not organization.is_active and not is_platform_staff:
-        raise OrganizationInactive
-    return Actor(
-        user=user,
-        organization=organization,
-        roles=roles,
-        is_org_admin=is_platform_staff or any(membership.is_org_admin for membership in memberships),
-        ip=ip,
-        request_id=request_id,
-        verified_at=verified_at,
-        staff_may_invite=any(membership.staff_may_invite for membership in memberships),  # type: ignore[attr-defined]
-    )
+    """Return who `user` is in `organization`. Raises NotFound and OrganizationInactive, as requests do."""
+    standing = read_standing(ask_standing(user=user, reference=str(organization.pk)))
+    return standing.actor(user=user, ip=ip, request_id=request_id, verified_at=verified_at)
 
 
 def is_platform_administrator(user: "User") -> bool:

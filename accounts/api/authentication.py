@@ -15,6 +15,7 @@ from accounts.middleware import bearer_credentials
 from accounts.models import SessionKind, User
 from accounts.tokens import SessionEnded
 from healthivr.kernel.errors import NotPermitted
+from organizations.middleware import reference_in
 from organizations.scopes import Scope, allows
 
 
@@ -57,7 +58,9 @@ class BearerAuthentication(BaseAuthentication):
     def _by_access_token(self, request: Request, token: str) -> User:
         at = timezone.now()
         claims = read_access_token(token, at=at)
-        present = registry.present_session(session_id=claims.session_id, at=at)
+        present = registry.present_session(
+            session_id=claims.session_id, at=at, reference=reference_in(request._request)
+        )
         if present is None:
             raise SessionEnded
         session = present.session
@@ -70,6 +73,7 @@ class BearerAuthentication(BaseAuthentication):
         request_of_django: HttpRequest = request._request
         request_of_django.user_session = session  # type: ignore[attr-defined]
         request_of_django.present_session = present  # type: ignore[attr-defined]
+        request_of_django.standing = present.standing  # type: ignore[attr-defined]
         registry.see_session(session, at=at)
         require_second_factor(request, present)
         return session.user
@@ -85,6 +89,7 @@ class BearerAuthentication(BaseAuthentication):
         request_of_django: HttpRequest = request._request
         request_of_django.user_session = None  # type: ignore[attr-defined]  # no key gives a fresh proof
         request_of_django.key_scopes = present.scopes  # type: ignore[attr-defined]
+        request_of_django.standing = present.standing  # type: ignore[attr-defined]
         request_of_django.key_organization = present.key.organization  # type: ignore[attr-defined]
         keys.see_key(present.key, at=at)
         return present.key.user

@@ -17,6 +17,9 @@ KINDS = (
     ("door", r"^SELECT (current_setting\('role'\)|set_config\('role'), .*set_config\('healthivr\.organization'"),
     ("audit", r"^SELECT audit_append\("),
     ("session", r'^(SELECT|INSERT|UPDATE|DELETE) .*"django_session"'),
+    # Whose session it is and, by the same statement, where they stand; `standing` where that was asked by itself.
+    ("registry", r'^SELECT .* FROM "accounts_(usersession|apikey)" '),
+    ("standing", r"^SELECT standing_in\("),
     ("look-up", r'^SELECT .* FROM "user_invitations" .*"token_hash" IN \('),
     # Where somebody is and what they may do there: asked of every request before it does anything.
     ("directory", r'^SELECT "organizations_organization"\."id", .* FROM "organizations_organization" WHERE '),

@@ -1,34 +1,18 @@
 """The organization of an API request: the X-Organization header, or the only membership."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
-from healthivr.kernel.errors import Malformed, NotFound, NotPermitted
+from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
 from organizations.middleware import enter
 from organizations.rights import Right, require_right
-from organizations.selectors import organizations_of
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView as Base
 else:
     Base = object
-
-
-class OrganizationHeaderMissing(Malformed):
-    """Somebody with several memberships did not say where they act."""
-
-    code = "organization_required"
-    message = _("Say where you act: send the header X-Organization with the slug or id of one of your organizations.")
-
-
-class NoMembership(NotPermitted):
-    """Signed in, and a member of nothing."""
-
-    code = "no_membership"
-    message = _("You are not a member of any organization.")
 
 
 class OrganizationAPIMixin(Base):
@@ -56,13 +40,8 @@ class OrganizationAPIMixin(Base):
 def _reference(request: Request) -> str:
     header = request.headers.get("X-Organization", "")
     bound = getattr(request._request, "key_organization", None)
-    if bound and header not in ("", bound.slug, str(bound.pk)):
+    if bound is None:
+        return header
+    if header not in ("", bound.slug, str(bound.pk)):
         raise NotFound  # a key works in its organization; others do not exist for it
-    if header or bound:
-        return header or str(bound.pk)
-    belongings: list[Any] = organizations_of(request.user)  # type: ignore[arg-type]
-    if not belongings:
-        raise NoMembership
-    if len(belongings) > 1:
-        raise OrganizationHeaderMissing(field="X-Organization")
-    return str(belongings[0].organization.pk)
+    return str(bound.pk)

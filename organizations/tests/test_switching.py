@@ -17,13 +17,19 @@ from organizations.actor import Actor
 from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import Role
 from organizations.selectors import (
-    OrganizationInactive,
     actor_in,
     invitable_types,
     is_platform_administrator,
-    organization_named,
     organizations_of,
     practices_administered_by,
+)
+from organizations.standing import (
+    NoMembership,
+    OrganizationHeaderMissing,
+    OrganizationInactive,
+    Standing,
+    ask_standing,
+    read_standing,
 )
 from organizations.tenancy import platform, tenant
 
@@ -135,12 +141,33 @@ def test_actor__organization_switched_off__members_are_told_staff_get_in_strange
         acting(world.stone, organization)
 
 
-def test_organization_named__by_slug_or_id__else_not_found(world: World) -> None:
-    assert organization_named("lee-family-practice") == world.practice
-    assert organization_named(str(world.practice.pk)) == world.practice
-    for reference in ("nowhere", str(uuid4()), "", "Lee-Family-Practice"):
+def standing(user: User, reference: str) -> Standing:
+    return read_standing(ask_standing(user=user, reference=reference))
+
+
+def test_standing__by_slug_or_id__else_not_found(world: World) -> None:
+    named = standing(world.lee, "lee-family-practice").organization
+    read = Organization.objects.get(pk=world.practice.pk)
+    for field in Organization._meta.concrete_fields:
+        assert getattr(named, field.attname) == getattr(read, field.attname)
+    assert standing(world.lee, str(world.practice.pk)).organization == world.practice
+    for reference in ("nowhere", str(uuid4()), "?", "a\0b", "Lee-Family-Practice", "stone-clinic"):
         with pytest.raises(NotFound):
-            organization_named(reference)
+            standing(world.lee, reference)
+    assert standing(world.ana, "stone-clinic").organization == world.strange_practice
+
+
+def test_standing__of_who_names_none__in_the_only_active_one(world: World) -> None:
+    assert standing(world.lee, "").organization == world.practice
+    join(world.lee, world.practice, role=Role.OFFICE_ADMIN)
+    assert standing(world.lee, "").roles == {Role.DOCTOR, Role.OFFICE_ADMIN}
+    join(world.lee, world.strange_practice, role=Role.OFFICE_ADMIN)
+    with pytest.raises(OrganizationHeaderMissing):
+        standing(world.lee, "")
+    Organization.objects.filter(pk=world.strange_practice.pk).update(state="inactive")
+    assert standing(world.lee, "").organization == world.practice
+    with pytest.raises(NoMembership):
+        standing(world.stone, "")
 
 
 # --- the switcher ----------------------------------------------------------------------------------------------------

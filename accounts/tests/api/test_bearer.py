@@ -17,9 +17,10 @@ from healthivr.testing.factories import PASSWORD
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from invitations.tests.api.calls import problem
-from organizations import middleware
+from organizations.actor import Actor
 from organizations.models import Membership
 from organizations.services import end_membership
+from organizations.standing import Standing
 from organizations.tenancy import tenant
 
 from .calls import INVITATIONS, ask, tokens_of
@@ -223,13 +224,14 @@ def test_token__needs_no_csrf__and_a_cookie_does(world: World) -> None:
 
 def test_token__step_up__counts_from_the_sign_in_of_its_family(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     token = tokens_of(world.omar)["access"]
-    seen, original = [], middleware.actor_in
+    seen: list[Actor] = []
+    original = Standing.actor
 
-    def watched(**kwargs: Any) -> Any:
-        seen.append(original(**kwargs))
+    def watched(self: Standing, **kwargs: Any) -> Actor:
+        seen.append(original(self, **kwargs))
         return seen[-1]
 
-    monkeypatch.setattr(middleware, "actor_in", watched)
+    monkeypatch.setattr(Standing, "actor", watched)
     assert ask(token).status_code == 200
     assert [actor.verified_at for actor in seen] == [UserSession.objects.get().verified_at]
 
