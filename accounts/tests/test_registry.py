@@ -9,9 +9,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import registry
+from accounts.administration import deactivate_user
 from accounts.devices import device_name
 from accounts.models import SessionEnd, SessionKind, User, UserSession
-from accounts.services import deactivate_user
 from audit.models import AuditEvent
 from healthivr.testing.factories import PASSWORD, MembershipFactory
 from healthivr.testing.pages import browser, read, submit

@@ -66,7 +66,7 @@ real_now = timezone.now
         {"aud": None},
         {"iss": "https://evil.example"},
         {"iss": None},
-        {"sub": str(uuid4())},
+        {"sub": "01a1ffa0-5448-7a8a-aaef-adc874293425"},
         {"sub": None},
         {"sub": "omar@example.org"},
         {"sid": None},
