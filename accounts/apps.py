@@ -12,15 +12,19 @@ class AccountsConfig(AppConfig):
         from audit.registry import register
         from organizations.agreements.reminders import reminder_due
         from organizations.agreements.services import agreement_sent, agreement_terminated
+        from organizations.compliance import register_evidence
         from organizations.services import membership_ended, roles_changed
 
         from .agreements import mail_ending, mail_sent, mail_terminated
+        from .evidence import factor_evidence, stale_evidence
         from .keys import end_keys_on_leaving
         from .models import ApiKey, Authenticator, FactorReset, PractitionerCredential, RecoveryCode, User, UserSession
         from .registry import end_sessions_on_changed_roles, end_sessions_on_leaving
 
         # The registry writes it, for browsers and tokens alike.
         user_logged_in.disconnect(dispatch_uid="update_last_login")
+        register_evidence(factor_evidence)
+        register_evidence(stale_evidence)
         agreement_sent.connect(mail_sent, dispatch_uid="mail_agreement_sent")
         agreement_terminated.connect(mail_terminated, dispatch_uid="mail_agreement_terminated")
         reminder_due.connect(mail_ending, dispatch_uid="mail_agreement_ending")

@@ -10,6 +10,7 @@ class OrganizationsConfig(AppConfig):
         from audit.registry import register
 
         from .agreements.models import AgreementDocument, BaaReminder, BusinessAssociateAgreement
+        from .compliance import agreement_evidence, register_evidence, review_evidence
         from .models import Membership, Organization, OrganizationSettings
 
         register(Organization, masked=[], excluded=["created_at"])
@@ -18,3 +19,5 @@ class OrganizationsConfig(AppConfig):
         register(BusinessAssociateAgreement, masked=["end_reason"], excluded=["updated_at"])
         register(AgreementDocument, masked=[], excluded=["content"])
         register(BaaReminder, masked=[], excluded=[])
+        for source in (agreement_evidence, review_evidence):
+            register_evidence(source)

@@ -326,6 +326,7 @@ POLICY: dict[str, list[Ask]] = {
     "organizations:renew_agreement": [platform_staff("POST")],
     "organizations:terminate_agreement": [page(lowest=403), page("POST", lowest=403, body={"reason": "We part."})],
     "organizations:agreement_document": [page(lowest=403)],
+    "organizations:compliance": [page(lowest=403)],
     "agreements_api:reminders": [call("GET", allowed=200)],
     "agreements_api:standing": [call("GET", allowed=200)],
     "agreements_api:sign": [call("PATCH", allowed=200, body=SIGNATURE)],

@@ -9,7 +9,7 @@ from healthivr.kernel.errors import Conflict
 class AgreementStatus(models.TextChoices):
     """Where an agreement stands. `none` is where an organization without any stands; no row holds it."""
 
-    NONE = "none", _("None")
+    NONE = "none", _("Missing")
     DRAFT = "draft", _("Draft")
     SENT = "sent", _("Waiting for a signature")
     SIGNED = "signed", _("In force")

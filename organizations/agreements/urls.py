@@ -5,6 +5,7 @@ from django.urls import path
 from . import views
 
 urlpatterns = [
+    path("compliance/", views.compliance, name="compliance"),
     path("agreements/", views.agreements, name="agreements"),
     path("agreements/sign/", views.sign, name="sign_agreement"),
     path("agreements/draft/", views.draft, name="draft_agreement"),

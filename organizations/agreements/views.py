@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from healthivr.kernel.errors import Conflict, DomainError, Refused
+from organizations.compliance import compliance_of
 from organizations.models import Organization
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.rights import needs
@@ -274,3 +275,11 @@ def document(request: TenantRequest, organization: str, agreement_id: UUID) -> H
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["Cache-Control"] = "no-store, private"
     return response
+
+
+@require_safe
+@needs(Capability.VIEW_COMPLIANCE)
+def compliance(request: TenantRequest, organization: str) -> HttpResponse:
+    """How the organization stands with what the law asks, and what to do about the rest."""
+    found = compliance_of(actor=request.actor, at=timezone.now())
+    return render(request, "organizations/compliance.html", {"compliance": found})

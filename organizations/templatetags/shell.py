@@ -29,6 +29,7 @@ PAGES: tuple[tuple[str, str, Promise, Capability | None], ...] = (
     ("organizations:people", "people", gettext_lazy("People"), Capability.VIEW_PEOPLE),
     ("practitioners:list", "patch-check", gettext_lazy("Practitioners"), Capability.APPROVE_PRACTITIONERS),
     ("organizations:agreements", "file-earmark-check", gettext_lazy("Agreements"), Capability.VIEW_COMPLIANCE),
+    ("organizations:compliance", "shield-check", gettext_lazy("Compliance"), Capability.VIEW_COMPLIANCE),
     ("organizations:directory", "diagram-3", gettext_lazy("Organizations"), Capability.VIEW_DOWNLINE),
     ("organizations:settings", "building", gettext_lazy("Organization"), Capability.VIEW_ORGANIZATION),
 )

@@ -1,0 +1,199 @@
+"""What is closed while no agreement is in force, and what is not (docs/adr/0011-agreements.md)."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from healthivr.testing.factories import PASSWORD
+from healthivr.testing.pages import browser, read, submit
+from healthivr.testing.world import World
+from invitations.tests import acts
+from invitations.tests.api.calls import call, problem
+from organizations.agreements.gate import (
+    AgreementMissing,
+    BaaRequired,
+    agreement_in_force,
+    require_agreement,
+    require_patient_data_open,
+)
+from organizations.agreements.models import BusinessAssociateAgreement
+from organizations.roles import OrganizationKind, Role
+from organizations.tenancy import platform, tenant
+
+from .acts import ROOT, agreement, agreements, signature, without_agreement
+
+SignIn = Callable[[User], Client]
+NURSE = {"invitation_type": "medical_staff", "email": "nora@example.org"}
+NORA = {"password": PASSWORD, "first_name": "Nora", "last_name": "Quist"}
+
+
+@pytest.mark.seed("S2.18")
+def test_invite__for_patient_data_without_agreement__403_with_the_reason_until_it_is_signed(
+    world: World, sign_in: SignIn
+) -> None:
+    without_agreement(world.practice)
+    client = sign_in(world.lee)
+    seats = acts.seats_used(world.practice)
+    body = problem(call(client, "POST", "", NURSE, at=world.practice), 403, "baa_required", "invitation_type")
+    assert "business associate agreement" in body["detail"]
+    assert acts.seats_used(world.practice) == seats
+    signed = client.patch(
+        f"{ROOT}{world.practice.pk}/sign-baa/", signature(world.practice), content_type="application/json"
+    )
+    assert signed.status_code == 200
+    assert call(client, "POST", "", NURSE, at=world.practice).status_code == 201
+
+
+@pytest.mark.parametrize("state", [{"draft": True}, {"sent": True}, {"ended": "expired"}, {"ended": "terminated"}])
+def test_invite__with_an_agreement_that_is_not_in_force__403(
+    world: World, sign_in: SignIn, state: dict[str, Any]
+) -> None:
+    client = sign_in(world.lee)
+    assert call(client, "POST", "", NURSE | {"email": "a@example.org"}, at=world.practice).status_code == 201
+    without_agreement(world.practice)
+    if ended := state.get("ended"):
+        state = {"status": ended, "ended_at": timezone.now(), "end_reason": "We part."}
+    agreement(world.practice, **state)
+    problem(call(client, "POST", "", NURSE, at=world.practice), 403, "baa_required", "invitation_type")
+
+
+def test_invite__role_without_patient_data__needs_no_agreement(world: World, sign_in: SignIn) -> None:
+    seller = world.member(Role.DISTRIBUTOR, OrganizationKind.DISTRIBUTOR)
+    assert agreements(seller.organization) == []
+    client = sign_in(seller.user)  # type: ignore[arg-type]
+    body = {"invitation_type": "sales", "email": "nora@example.org"}
+    assert call(client, "POST", "", body, at=seller.organization).status_code == 201
+
+
+@pytest.mark.seed("S2.18")
+def test_accept__for_patient_data_without_agreement__422_and_the_link_still_works_once_it_is_signed(
+    world: World, sign_in: SignIn
+) -> None:
+    token = acts.token_of(world.invitation)
+    without_agreement(world.practice)
+    with acts.nothing_written():
+        problem(call(Client(), "POST", f"accept/{token}/", NORA), 422, "baa_required")
+    assert acts.refusals(world.practice)[-1][2] == "baa_required"
+    agreement(world.practice)
+    assert call(Client(), "POST", f"accept/{token}/", NORA).status_code == 201
+
+
+def test_accept_page__without_agreement__says_who_has_to_sign(world: World) -> None:
+    without_agreement(world.practice)
+    client = Client()
+    client.post("/i/start/", {"token": acts.token_of(world.invitation), "act": "accept"})
+    page = read(client.post("/i/accept/", NORA), 422)
+    assert page.heading == "The organization has to sign first"
+    assert "not used up" in page.main
+
+
+@pytest.mark.parametrize(("seconds", "is_open"), [(-1, True), (0, False), (1, False)])
+def test_accept__around_the_end_of_the_agreement__closed_from_that_very_moment(
+    world: World, seconds: int, is_open: bool
+) -> None:
+    """Whatever the sweep has recorded: no sweep runs here."""
+    ends = timezone.now() + timedelta(hours=1)
+    with platform("test"):
+        BusinessAssociateAgreement.objects.filter(organization=world.practice).update(expires=ends)
+    at = ends + timedelta(seconds=seconds)
+    with tenant(world.practice):
+        assert agreement_in_force(organization=world.practice, at=at) is is_open
+    (row,) = agreements(world.practice)
+    assert row.is_in_force(at=at) is is_open
+    assert (row.current_status(at=at) == "signed") is is_open
+    if is_open:
+        acts.accept(world.invitation, at=at)
+    else:
+        with pytest.raises(AgreementMissing):
+            acts.accept(world.invitation, at=at)
+
+
+@pytest.mark.parametrize("act", ["resend", "renew", "role"])
+def test_new_link__for_patient_data_without_agreement__refused_and_nothing_mailed(
+    world: World, sign_in: SignIn, act: str
+) -> None:
+    client = sign_in(world.lee)
+    invitation = world.invitation
+    if act == "renew":
+        with platform("test"):
+            now = timezone.now()
+            type(invitation).objects.filter(pk=invitation.pk).update(
+                created_at=now - timedelta(days=8), expires_at=now - timedelta(days=1)
+            )
+    ask = {
+        "resend": ("POST", f"{invitation.pk}/resend/", None),
+        "renew": ("POST", f"{invitation.pk}/renew/", None),
+        "role": ("PATCH", f"{invitation.pk}/", {"invitation_type": "office_admin"}),
+    }[act]
+    without_agreement(world.practice)
+    mails = acts.deliveries(invitation)
+    answer = call(client, *ask, at=world.practice)
+    assert (answer.status_code, answer.json()["code"]) == (403, "baa_required")
+    assert acts.deliveries(invitation) == mails
+    agreement(world.practice)
+    assert call(client, *ask, at=world.practice).status_code == 200
+
+
+@pytest.mark.seed("S2.18")
+def test_founding__without_any_agreement__accepted_and_closed_until_it_is_signed(world: World, sign_in: SignIn) -> None:
+    seller = world.member(Role.SALES, OrganizationKind.DISTRIBUTOR)
+    accepted = acts.accept(acts.invite(seller, "doctor", "nora@example.org"), organization_name="Hill Street")
+    practice = accepted.organization
+    client = sign_in(accepted.user)
+    problem(
+        call(client, "POST", "", NURSE | {"email": "b@example.org"}, at=practice),
+        403,
+        "baa_required",
+        "invitation_type",
+    )
+    with tenant(practice), pytest.raises(BaaRequired):
+        require_patient_data_open(organization=practice, at=timezone.now())
+    address = f"{ROOT}{practice.pk}/sign-baa/"
+    assert client.patch(address, signature(practice), content_type="application/json").status_code == 200
+    with tenant(practice):
+        require_patient_data_open(organization=practice, at=timezone.now())
+    assert call(client, "POST", "", NURSE | {"email": "b@example.org"}, at=practice).status_code == 201
+
+
+@pytest.mark.seed("S2.18")
+def test_patient_data__after_expiry__nothing_new_and_care_goes_on__after_termination__closed(world: World) -> None:
+    now = timezone.now()
+
+    def opens(check: Callable[..., None]) -> bool:
+        with tenant(world.practice):
+            try:
+                check(organization=world.practice, at=now)
+            except BaaRequired:
+                return False
+            return True
+
+    def both() -> tuple[bool, bool]:
+        return opens(require_agreement), opens(require_patient_data_open)
+
+    assert both() == (True, True)
+    rows = BusinessAssociateAgreement.objects.filter(organization=world.practice)
+    with platform("test"):
+        rows.update(expires=now)
+    assert both() == (False, True)
+    with platform("test"):
+        rows.update(status="expired", ended_at=now)
+    assert both() == (False, True)
+    with platform("test"):
+        rows.update(status="terminated", end_reason="We part.")
+    assert both() == (False, False)
+    without_agreement(world.practice)
+    assert both() == (False, False)
+
+
+def test_invite_page__without_agreement__the_reason_stands_at_the_role_and_nothing_typed_is_lost(world: World) -> None:
+    without_agreement(world.practice)
+    client = browser(world.lee)
+    here = "/o/lee-family-practice/invitations/new/"
+    page = read(submit(client, here, invitation_type="medical_staff", email="nora@example.org"), 422)
+    assert "business associate agreement" in page.errors["invitation_type"][0]
+    assert page.values["email"] == "nora@example.org"
