@@ -46,7 +46,7 @@ def _asks_platform_administrator(user: "User") -> Func:
 
 @dataclass(frozen=True)
 class Belonging:
-    """One line of the switcher: an organization and what somebody is there."""
+    """One line of the switcher: an organization, and all that somebody is there."""
 
     organization: Organization
     role_label: str
@@ -83,10 +83,17 @@ def organizations_of(user: "User") -> list[Belonging]:
             .select_related("organization")
             .order_by("organization__name", "organization_id", "role")
         )
-    seen: dict[UUID, Belonging] = {}
+    held: dict[UUID, list[Membership]] = {}
     for membership in memberships:
-        seen.setdefault(membership.organization_id, Belonging(membership.organization, membership.get_role_display()))
-    return list(seen.values())
+        held.setdefault(membership.organization_id, []).append(membership)
+    order = list(Role.values)
+    return [
+        Belonging(
+            there[0].organization,
+            ", ".join(str(Role(role).label) for role in sorted({m.role for m in there}, key=order.index)),
+        )
+        for there in held.values()
+    ]
 
 
 @lru_cache(maxsize=32)

@@ -62,17 +62,24 @@ PARENTS = {
 OF_THE_PLATFORM = {"practitioners:list"}
 
 
+#: From how many organizations on the switcher offers a search.
+MANY = 9
+
+
 @dataclass(frozen=True)
 class Shell:
     """The frame of one page."""
 
     organization: Organization | None
+    belongings: list[Belonging]
     others: list[Belonging]
     navigation: list[dict[str, Any]]
     environment: str
     role: str
     #: Whether to say so beside the role; the role Administrator says it itself.
     is_administrator: bool
+    #: Whether the switcher offers a search.
+    has_many: bool
     #: For how long the session lives if nobody acts.
     seconds_left: int
 
@@ -85,10 +92,12 @@ def shell(context: Context) -> Shell:
     belongings = organizations_of(request.user)
     return Shell(
         organization=actor.organization if actor else None,
+        belongings=belongings,
         others=[b for b in belongings if not actor or b.organization.pk != actor.organization_id],
         navigation=_navigation(request, actor) if actor else [],
         environment="" if settings.PRODUCTION else _environment_name(),
         role=", ".join(str(role.label) for role in Role if role in actor.roles) if actor else "",
+        has_many=len(belongings) >= MANY,
         is_administrator=bool(actor and actor.is_org_admin and Role.ADMIN not in actor.roles),
         seconds_left=request.present_session.seconds_left(at=timezone.now()),
     )

@@ -11,11 +11,12 @@ from django.utils import timezone
 from accounts.models import User
 from audit.models import AuditEvent
 from healthivr.kernel.errors import NotFound
-from healthivr.testing.factories import MembershipFactory, UserFactory
+from healthivr.testing.factories import MembershipFactory, OrganizationFactory, UserFactory
+from healthivr.testing.pages import browser, read
 from healthivr.testing.world import World
 from organizations.actor import Actor
 from organizations.models import Membership, Organization, OrganizationSettings
-from organizations.roles import Role
+from organizations.roles import Capability, OrganizationKind, Role, can_work_in, capabilities
 from organizations.selectors import (
     actor_in,
     invitable_types,
@@ -177,7 +178,7 @@ def test_switcher__several_memberships__active_organizations_by_name_once_each(w
     join(world.lee, world.practice, role=Role.MEDICAL_STAFF)
     join(world.lee, world.platform, role=Role.SUPPORT, status="ended", ended_at=timezone.now())
     assert [(str(b.organization), str(b.role_label)) for b in organizations_of(world.lee)] == [
-        ("lee-family-practice", "Doctor"),
+        ("lee-family-practice", "Doctor, Medical staff"),
         ("stone-clinic", "Office administrator"),
     ]
     Organization.objects.filter(pk=world.strange_practice.pk).update(state="inactive")
@@ -190,6 +191,73 @@ def test_practices_somebody_runs__those_alone(world: World) -> None:
     assert practices_administered_by(world.lee) == [world.practice]
     assert practices_administered_by(world.omar) == []
     assert practices_administered_by(world.ana) == []
+
+
+@pytest.mark.seed("S2.30")
+@pytest.mark.parametrize(("others", "has_search"), [(7, False), (8, True)])
+def test_switcher__on_the_page__all_with_role_the_present_one_marked_a_search_from_nine_on(
+    world: World, others: int, has_search: bool
+) -> None:
+    with platform("test"):
+        for number in range(others):
+            MembershipFactory(organization=OrganizationFactory(name=f"Clinic {number}"), user=world.lee)
+    page = read(browser(world.lee).get("/o/lee-family-practice/"))
+    (panel,) = [details for details in page.tree.all("details") if "switcher" in details.classes]
+    entries = [entry for entry in panel.all("a") if "menu-item" in entry.classes]
+    assert len(entries) == others + 1
+    assert entries[0].text == "Clinic 0 Doctor"
+    assert [entry.text for entry in entries if entry["aria-current"]] == ["Lee Family Practice Doctor You are here"]
+    assert bool(panel.with_class("menu-panel")[0]["data-filter"]) is has_search
+
+
+@pytest.mark.seed("S2.30")
+def test_switcher__what_was_shown_before__kept_by_no_cache_and_mixed_into_no_fragment(world: World) -> None:
+    join(world.lee, world.strange_practice, role=Role.DOCTOR, is_org_admin=True)
+    client = browser(world.lee)
+    words = {"lee-family-practice": "new.nurse@example.org", "stone-clinic": "other@example.org"}
+    for path in ("", "invitations/", "people/", "settings/", "welcome/"):
+        for headers in ({}, {"HX-Request": "true"}):
+            shown = {slug: client.get(f"/o/{slug}/{path}", headers=headers) for slug in words}
+            for answer in shown.values():
+                assert answer.status_code == 200
+                assert "no-store" in answer["Cache-Control"]  # the back button asks again
+            if path == "invitations/":
+                for slug, word in words.items():
+                    assert [name for name in words if word in shown[name].text] == [slug]
+    mine = client.get("/o/lee-family-practice/people/").text
+    assert "mia@example.org" in mine
+    assert "stone@example.org" not in mine
+    # An id of one organization is none in the other, though both are mine.
+    here = f"/o/lee-family-practice/invitations/{world.invitation.pk}/"
+    assert client.get(here).status_code == 200
+    assert client.get(here.replace("lee-family-practice", "stone-clinic")).status_code == 404
+
+
+@pytest.mark.seed("S2.30", "S3.0")
+@pytest.mark.parametrize("role", [role for role in Role if role != Role.ADMIN])
+def test_overview__of_each_role__renders_and_leads_only_where_it_may_go(world: World, role: Role) -> None:
+    kind = next(kind for kind in OrganizationKind if can_work_in(role, kind))
+    actor = world.member(role, kind)
+    assert actor.user
+    client = browser(actor.user)
+    home = f"/o/{actor.organization.slug}/"
+    page = read(client.get(home))
+    assert "new.nurse@example.org" not in page.text
+    led = {url for url in page.links.values() if url.startswith(home)}
+    assert home in led
+    for url in led:
+        assert client.get(url).status_code == 200, url
+    may_invite = bool(capabilities(roles=frozenset({role}), is_org_admin=False) & {Capability.INVITE})
+    if not may_invite:
+        assert f"{home}invitations/new/" not in led
+
+
+@pytest.mark.seed("S2.30", "S3.0")
+def test_overview__of_platform_staff__leads_to_the_organizations(world: World) -> None:
+    client = browser(world.ana)
+    page = read(client.get("/o/platform/"))
+    assert page.links["Organizations"] == "/o/platform/organizations/"
+    assert client.get("/o/platform/organizations/").status_code == 200
 
 
 # --- the API's header ------------------------------------------------------------------------------------------------

@@ -107,6 +107,55 @@
     },
     true,
   );
+  /* Up and down go from one entry of an open menu to the next, Home and End to the first and the last. */
+  document.addEventListener("keydown", (event) => {
+    const menu = event.target.closest && event.target.closest("details[data-menu][open]");
+    const isTyping = menu && event.target.matches("input") && ["Home", "End"].includes(event.key);
+    if (!menu || isTyping || !["ArrowDown", "ArrowUp", "Home", "End"].includes(event.key)) {
+      return;
+    }
+    const entries = all(".menu-item", menu).filter((entry) => entry.getClientRects().length);
+    const here = entries.indexOf(document.activeElement);
+    const next = { ArrowDown: here + 1, ArrowUp: here < 0 ? entries.length - 1 : here - 1, Home: 0, End: -1 }[event.key];
+    const entry = entries.at(next === entries.length ? 0 : next);
+    if (entry) {
+      event.preventDefault();
+      entry.focus();
+    }
+  });
+
+  /* A long menu gets a search; without this file all of it can be scrolled. */
+  function prepareFilter(panel) {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    const none = document.createElement("p");
+    label.className = "menu-filter";
+    label.append(Object.assign(document.createElement("span"), { textContent: panel.dataset.filter }), input);
+    label.firstChild.className = "visually-hidden";
+    input.type = "search";
+    input.className = "form-control";
+    input.placeholder = panel.dataset.filter;
+    input.autocomplete = "off";
+    none.className = "menu-title";
+    none.setAttribute("role", "status");
+    panel.prepend(label);
+    panel.append(none);
+    input.addEventListener("input", () => {
+      const typed = input.value.trim().toLocaleLowerCase();
+      let found = 0;
+      for (const entry of all("li", panel)) {
+        entry.hidden = !entry.textContent.toLocaleLowerCase().includes(typed);
+        found += entry.hidden ? 0 : 1;
+      }
+      none.textContent = found ? "" : panel.dataset.none;
+    });
+    panel.closest("details").addEventListener("toggle", (event) => {
+      if (event.target.open) {
+        input.focus();
+      }
+    });
+  }
+
   /* An exact time that was sent away comes back the next time one gets there. */
   for (const name of ["pointerout", "focusout"]) {
     document.addEventListener(name, (event) => {
@@ -306,6 +355,7 @@
     ["[data-password-hints]", prepareHints],
     ["[data-count] textarea", prepareCounter],
     ["iframe[data-filled-by]", fillFrame],
+    [".menu-panel[data-filter]", prepareFilter],
   ];
 
   function prepare(root) {

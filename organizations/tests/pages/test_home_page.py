@@ -77,9 +77,10 @@ def test_switcher__several_memberships__leads_to_the_others_on_every_page(world:
     other = join(world)
     for address in ("/o/lee-family-practice/", "/o/lee-family-practice/people/"):
         (switcher,) = read(client.get(address), 200, "Zeta <Clinic>").tree.with_class("switcher")
-        assert [link["href"] for link in switcher.all("a")] == [f"/o/{other.slug}/"]
+        assert [link["href"] for link in switcher.all("a")] == ["/o/lee-family-practice/", f"/o/{other.slug}/"]
+        assert [link["href"] for link in switcher.all("a", aria_current="true")] == ["/o/lee-family-practice/"]
     (switcher,) = read(client.get(f"/o/{other.slug}/"), 200, "Zeta <Clinic>").tree.with_class("switcher")
-    assert [link["href"] for link in switcher.all("a")] == ["/o/lee-family-practice/"]
+    assert [link["href"] for link in switcher.all("a", aria_current="true")] == [f"/o/{other.slug}/"]
 
 
 def test_home__posted_to__405(world: World) -> None:
