@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from django.conf import settings
+from django.test import Client
 from playwright.sync_api import Page, expect
 
 from accounts.models import User
@@ -27,21 +29,25 @@ def test_switcher__many_organizations__found_by_typing_and_reached_by_keyboard_a
     committed_world: World,
     site: str,
     browser_of: Callable[..., Page],
-    sign_in_as: Callable[..., None],
     width: int,
 ) -> None:
     join_many(committed_world.lee)
     page = browser_of()
-    sign_in_as(page, committed_world.lee)
+    client = Client()
+    client.force_login(committed_world.lee)
+    name = settings.SESSION_COOKIE_NAME
+    page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
     page.goto(f"{site}/o/lee-family-practice/people/")
     page.set_viewport_size({"width": width, "height": 800})
     if width == 390:
         page.get_by_role("button", name="Menu").click()
+        expect(page.locator("#rail.show:not(.showing)")).to_be_visible()
     summary = page.locator(".switcher summary")
     summary.focus()
     page.keyboard.press("Enter")
     search = page.get_by_label("Find an organization")
     expect(search).to_be_focused()
+    assert page.locator(".rail").evaluate("rail => rail.scrollWidth <= rail.clientWidth")
     page.keyboard.type("nothing such")
     expect(page.get_by_text("None of yours has such a name.")).to_be_visible()
     search.fill("clinic 7")
