@@ -14,7 +14,7 @@ with one_sentence():
 
 app = Celery("healthivr")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["healthivr", "accounts", "invitations"])
+app.autodiscover_tasks(["healthivr", "organizations", "accounts", "invitations"])
 app.autodiscover_tasks(["healthivr"], related_name="health")
 
 

@@ -92,8 +92,9 @@ class Command(BaseCommand):
         )
         for number, (doctor, practice) in enumerate(practices):
             lead = self._invite(sellers[number % 2], Role.DOCTOR, at=start, names=doctor, founds=practice)
-            self._invite(lead, Role.OFFICE_ADMIN, at=start, names=f"Olga {LAST.split()[number]}")
-            self._invite(lead, Role.MEDICAL_STAFF, at=start, names=f"Marcus {LAST.split()[number + 4]}")
+            start_of_work = start + timedelta(days=1)  # the agreement is signed by then
+            self._invite(lead, Role.OFFICE_ADMIN, at=start_of_work, names=f"Olga {LAST.split()[number]}")
+            self._invite(lead, Role.MEDICAL_STAFF, at=start_of_work, names=f"Marcus {LAST.split()[number + 4]}")
         self._place(admin, Role.SUPPORT, "Sunil Perera")
         self._place(admin, Role.MARKETER, "Mona Falk")
         self._place(lead, Role.PRIVACY_OFFICER, "Paula Nyström")

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from accounts.models import AccountMail
+from healthivr.celery import app
 from healthivr.testing.world import World
 from invitations.tests import acts as invitation_acts
 from organizations.agreements.models import BaaReminder, BusinessAssociateAgreement
@@ -104,3 +106,8 @@ def test_sweep__draft_terminated_or_replaced__says_nothing(world: World) -> None
     agreement(world.practice, draft=True)
     assert sweep_agreements(at=at) == 0
     assert reminders() == []
+
+
+def test_worker__asked_for_every_task_of_the_schedule__knows_it(settings: Any) -> None:
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} <= set(app.tasks)
