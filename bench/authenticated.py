@@ -1,14 +1,15 @@
 """Requests a second of an authenticated API detail (token, registry of sessions, tenant, one query) against those of a
 bare Django view, both of one gunicorn as in production, in turns."""
 
-import os
 import selectors
 import socket
 import sys
 import time
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.utils import timezone
 
 from accounts.tokens import start_token_session
@@ -40,22 +41,22 @@ def main() -> int:
             request_id="bench",
             at=timezone.now(),
         )
-        host = f"Host: 127.0.0.1:{port}\r\n"
+        host = f"Host: {urlsplit(settings.BASE_URL).netloc}\r\n"
         detail = request(f"/api/v1/invitations/{invitation.pk}/", host, f"Authorization: Bearer {tokens.access}\r\n")
         plain, around = request("/bare/", host), request("/surrounded/", host)
         environment = {
             "ENVIRONMENT": "production",
             "EMAIL_URL": "smtp://127.0.0.1:25",
-            "BASE_URL": os.environ.get("BASE_URL", "http://127.0.0.1"),
             "PORT": str(port),
             "RATE_LIMIT_PER_MINUTE": "100000",
         }
-        command = [str(GUNICORN), "--no-control-socket", "--config", str(ROOT / "healthivr" / "gunicorn.conf.py")]
-        with running(
-            [*command, "--pythonpath", str(ROOT / "bench"), "served"],
-            until=partial(answers, port, detail),
-            **environment,
-        ):
+        command = [
+            str(GUNICORN),
+            "--no-control-socket",
+            *("--config", str(ROOT / "healthivr" / "gunicorn.conf.py")),
+            *("--pythonpath", str(ROOT / "bench"), "served"),
+        ]
+        with running(command, until=partial(answers, port, detail), **environment):
             ask = partial(per_second, port)
             for warm in (detail, plain, around):
                 ask(warm)

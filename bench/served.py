@@ -22,7 +22,7 @@ BARE = "/bare/"
 @login_not_required
 def bare(request: HttpRequest) -> HttpResponse:
     """Say yes."""
-    return HttpResponse(b"yes", content_type="text/plain")
+    return HttpResponse(b"yes", content_type="text/plain", headers={"Content-Length": "3"})
 
 
 def _without_middleware() -> WSGIHandler:
