@@ -77,7 +77,7 @@ def present_key(*, secret: str, at: datetime) -> PresentKey | None:
     """Return a key with its owner, the terms of their organizations and where they stand in the key's, in one statement.
     None when it is unknown, ended or
     over, and of somebody who may no longer sign in."""
-    key = (
+    found = (
         ApiKey.objects.select_related("user", "organization")
         .annotate(
             terms=terms_of(F("user_id")),
@@ -86,8 +86,8 @@ def present_key(*, secret: str, at: datetime) -> PresentKey | None:
             ),
         )
         .filter(digest=_digest(secret), ended_at=None, expires_at__gt=at, user__is_active=True)
-        .first()
     )
+    key = next(iter(found), None)
     if key is None:
         return None
     terms, answer = key.terms, key.standing  # type: ignore[attr-defined]

@@ -23,7 +23,14 @@ class Scope(models.TextChoices):
 
 _INVITATIONS = frozenset({Capability.VIEW_INVITATIONS, Capability.VIEW_ALL_INVITATIONS})
 _PEOPLE = frozenset({Capability.VIEW_PEOPLE})
-_ORGANIZATIONS = frozenset({Capability.VIEW_ORGANIZATION, Capability.VIEW_DOWNLINE, Capability.VIEW_COMPLIANCE})
+_ORGANIZATIONS = frozenset(
+    {
+        Capability.VIEW_ORGANIZATION,
+        Capability.VIEW_ORGANIZATIONS,
+        Capability.VIEW_DOWNLINE,
+        Capability.VIEW_COMPLIANCE,
+    }
+)
 
 SCOPE_CAPABILITIES: dict[Scope, frozenset[Capability]] = {
     Scope.INVITATIONS_READ: _INVITATIONS,

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from healthivr.kernel.problems import problems
 from organizations import administration, directory
 from organizations.roles import Capability
+from organizations.scopes import Scope
 
 from . import OrganizationAPIMixin
 from .serializers import (
@@ -59,6 +60,7 @@ class OrganizationListView(OrganizationAPIMixin, APIView):
     """The list, and new organizations."""
 
     rights = {"GET": Capability.VIEW_ORGANIZATIONS, "POST": Capability.RUN_ORGANIZATIONS}
+    scopes = {"GET": Scope.ORGANIZATIONS_READ}
 
     @extend_schema(
         operation_id="organizations_list",
@@ -101,6 +103,7 @@ class StatsView(OrganizationAPIMixin, APIView):
     """Numbers."""
 
     rights = {"GET": Capability.VIEW_ORGANIZATIONS}
+    scopes = {"GET": Scope.ORGANIZATIONS_READ}
 
     @extend_schema(
         operation_id="organizations_stats", parameters=[ORGANIZATION], responses={200: StatsSerializer, **STAFF}
@@ -117,6 +120,11 @@ class OrganizationDetailView(OrganizationAPIMixin, APIView):
         "GET": Capability.VIEW_ORGANIZATIONS,
         "PUT": Capability.MANAGE_ORGANIZATION,
         "PATCH": Capability.MANAGE_ORGANIZATION,
+    }
+    scopes = {
+        "GET": Scope.ORGANIZATIONS_READ,
+        "PUT": Scope.ORGANIZATIONS_WRITE,
+        "PATCH": Scope.ORGANIZATIONS_WRITE,
     }
 
     @extend_schema(

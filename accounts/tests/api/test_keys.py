@@ -183,6 +183,12 @@ def test_scopes__of_one_table__read_and_write_for_each_and_writing_is_reading() 
     assert not allows(frozenset(others), Scope.PEOPLE_READ)
 
 
+def test_key__reads_its_organization_within_its_scope(world: World, make: Make) -> None:
+    path = f"/api/v1/admin/organizations/{world.practice.pk}/"
+    assert ask(make(world.lee, "organizations:read"), path).status_code == 200
+    problem(ask(make(world.lee, "invitations:write"), path), 403, "scope_missing")
+
+
 def test_scopes__of_an_actor__take_away_and_never_give(world: World) -> None:
     for user in (world.ana, world.lee, world.omar, world.mia):
         without = world.actor(user, world.platform if user == world.ana else None)
