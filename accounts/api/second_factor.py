@@ -49,7 +49,9 @@ class StateSerializer(serializers.Serializer[Any]):
 
     enrolled_at = serializers.DateTimeField(allow_null=True)
     recovery_codes_left = serializers.IntegerField()
-    required = serializers.BooleanField(help_text="Whether a role or an organization asks for it.")
+    required = serializers.BooleanField(  # type: ignore[assignment]  # DRF has a flag so named
+        help_text="Whether a role or an organization asks for it."
+    )
 
 
 class EnrolmentSerializer(serializers.Serializer[Any]):

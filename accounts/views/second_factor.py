@@ -1,5 +1,7 @@
 """One's own second factor: set up, seen, replaced, removed."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -31,7 +33,7 @@ def enrol(request: PersonalRequest) -> HttpResponse:
     if session.second_factor_at is None and second_factor.is_enrolled(user):  # set up meanwhile, in another session
         return redirect(reverse("accounts:verify", query={"next": target or reverse("home")}))
     form = EnrolmentForm(request.POST if request.method == "POST" else None)
-    act = {"user": user, "session": session, "at": timezone.now(), **origin(request)}
+    act: dict[str, Any] = {"user": user, "session": session, "at": timezone.now(), **origin(request)}
     if form.is_valid():
         try:
             codes = second_factor.confirm_enrolment(code=form.cleaned_data["code"], **act)
@@ -50,7 +52,7 @@ def enrol(request: PersonalRequest) -> HttpResponse:
         "key": " ".join(authenticator.key[start : start + 4] for start in range(0, len(authenticator.key), 4)),
         "uri": authenticator.uri(),
         "qr": qr_code(authenticator.uri()),
-        "is_asked_for": request.present_session.requires_second_factor,  # type: ignore[attr-defined]
+        "is_asked_for": request.present_session.requires_second_factor,
         "replaces": session.second_factor_at is not None,
     }
     return render(request, "accounts/second_factor/enrol.html", context, status=422 if form.errors else 200)
@@ -79,7 +81,7 @@ def codes_kept(request: PersonalRequest) -> HttpResponse:
 def overview(request: PersonalRequest) -> HttpResponse:
     """What one has, and what can be done with it."""
     state = second_factor.factor_state(request.user)
-    is_asked_for = request.present_session.requires_second_factor  # type: ignore[attr-defined]
+    is_asked_for = request.present_session.requires_second_factor
     return render(request, "accounts/second_factor/overview.html", {"state": state, "is_asked_for": is_asked_for})
 
 
