@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import AccountMail, SetupLink, User
+from accounts.models import AccountMail, Authenticator, FactorReset, RecoveryCode, SetupLink, User
 from accounts.services import create_setup_link
 from audit import services as audit
 from audit.admin import AuditedAdmin
@@ -59,6 +59,9 @@ def full_world(world: World, now: datetime) -> World:
         audit.record(actor=world.actor(world.lee), action="test.act", target=world.practice)
     AccountMail.objects.create(kind="password_reset", user=world.lee, next_try_at=now, created_at=now)
     SetupLink.objects.create(digest="d" * 64, expires_at=now)
+    Authenticator.objects.create(user=world.lee, seed=b"", created_at=now)
+    RecoveryCode.objects.create(user=world.lee, digest="k:0", created_at=now)
+    FactorReset.objects.create(user=world.lee, started_by=world.ana, created_at=now, expires_at=now)
     return world
 
 

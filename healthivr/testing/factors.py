@@ -3,10 +3,13 @@
 from base64 import b32decode
 from datetime import datetime
 
+from django.test import Client
 from django.utils import timezone
 from django_otp.oath import TOTP, hotp
 
 from accounts.models import Authenticator, User
+
+from .pages import read, submit
 
 
 class Phone:
@@ -39,3 +42,11 @@ def phone_of(user: User, *, at: datetime | None = None) -> Phone:
     authenticator.keep_seed(b"a seed of 20 bytes..")
     authenticator.save(force_insert=True)
     return Phone(authenticator.key)
+
+
+def enrol(client: Client) -> Phone:
+    """Have somebody who is signed in in a browser set up the second factor through its page."""
+    here = "/profile/second-factor/enrol/"
+    phone = Phone(read(client.get(here)).tree.all("code", id="key")[0].text)
+    assert read(submit(client, here, code=phone.code())).heading == "Keep your recovery codes"
+    return phone

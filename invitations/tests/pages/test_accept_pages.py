@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from healthivr.testing.factories import PASSWORD, MembershipFactory, OrganizationFactory, UserFactory
+from healthivr.testing.factors import enrol
 from healthivr.testing.pages import Page, browser, parse, read, submit
 from healthivr.testing.world import World
 from invitations.models import UserInvitation
@@ -20,7 +21,7 @@ from invitations.services import resend_invitation
 from invitations.tests import acts
 from invitations.tests.api.test_detail import close
 from organizations.models import Membership, Organization
-from organizations.roles import OrganizationKind, Role
+from organizations.roles import SECOND_FACTOR_ROLES, OrganizationKind, Role
 from organizations.tenancy import platform
 
 from .test_detail_page import change
@@ -255,7 +256,11 @@ def test_accept__founder__names_the_organization_and_runs_it(
     handles_patient_data = membership.organization.kind in ("practice", "ivr_company", "logistics")
     first = "agreements/sign" if handles_patient_data else "welcome"
     assert response["Location"] == f"/o/{membership.organization.slug}/{first}/"
-    welcome = read(client.get(f"/o/{membership.organization.slug}/welcome/"), 200, "Nora’s <Place>")
+    welcome_page = f"/o/{membership.organization.slug}/welcome/"
+    if invitation_type in SECOND_FACTOR_ROLES:
+        assert client.get(welcome_page)["Location"] == f"/profile/second-factor/enrol/?next={welcome_page}"
+        enrol(client)
+    welcome = read(client.get(welcome_page), 200, "Nora’s <Place>")
     assert "Check the organization's settings" in welcome.links
 
 
