@@ -17,13 +17,14 @@ from accounts.services import create_setup_link
 from e2e.conftest import DESKTOP, PHONE
 from e2e.second_factor import enrol
 from healthivr.testing.factories import PASSWORD as PASSWORD_OF_ALL
-from healthivr.testing.factories import InvitationFactory, MembershipFactory, UserFactory
+from healthivr.testing.factories import AgreementFactory, InvitationFactory, MembershipFactory, UserFactory
 from healthivr.testing.factors import Phone
 from healthivr.testing.world import World
 from invitations.acceptance import Visitor, accept_invitation
 from invitations.models import Delivery, UserInvitation
 from invitations.services import cancel_invitation, create_invitation, resend_invitation
 from invitations.tokens import derive_token
+from organizations.agreements.models import BusinessAssociateAgreement
 from organizations.models import Membership, Organization
 from organizations.roles import Role
 from organizations.tenancy import platform, tenant
@@ -164,6 +165,44 @@ def test_pages_of_the_second_factor(
         membership = Membership.objects.get(user=lee)
     admin.goto(f"{site}/o/lee-family-practice/people/{membership.pk}/second-factor/")
     look(admin, "second-factor-start-reset")
+
+
+def test_pages_of_agreements(
+    committed_world: World, site: str, browser_of: Callable[..., Page], sign_in_as: Callable[..., None], look: Look
+) -> None:
+    lee, ana = browser_of(), browser_of()
+    sign_in_as(lee, committed_world.lee)
+    sign_in_as(ana, committed_world.ana)
+    here = f"{site}/o/lee-family-practice"
+    with platform("test"):
+        BusinessAssociateAgreement.objects.all().delete()
+    lee.goto(f"{here}/agreements/")
+    look(lee, "agreements-missing")
+    lee.goto(f"{here}/agreements/sign/")
+    look(lee, "agreement-sign")
+    press(lee, "Sign agreement")
+    look(lee, "agreement-sign-errors")
+    ana.goto(f"{here}/agreements/draft/")
+    press(ana, "Save draft")
+    look(ana, "agreement-draft-errors")
+    with platform("test"):
+        AgreementFactory(organization=committed_world.practice, draft=True, version="custom-7")
+    ana.goto(f"{here}/agreements/")
+    look(ana, "agreements-draft")
+    press(ana, "Send agreement")
+    lee.goto(f"{here}/agreements/sign/")
+    look(lee, "agreement-sign-sent")
+    with platform("test"):
+        ends = timezone.now() + timedelta(days=20)
+        signed = AgreementFactory(organization=committed_world.practice, expires=ends)
+    lee.goto(f"{here}/agreements/")
+    look(lee, "agreements-ending")
+    lee.goto(f"{here}/agreements/{signed.pk}/terminate/")
+    look(lee, "agreement-terminate")
+    lee.goto(f"{here}/compliance/")
+    look(lee, "compliance")
+    ana.goto(f"{site}/o/platform/agreements/")
+    look(ana, "agreements-of-all")
 
 
 def test_pages_of_the_api(transactional_db: None, site: str, browser_of: Callable[..., Page], look: Look) -> None:
