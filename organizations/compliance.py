@@ -84,7 +84,7 @@ def compliance_of(*, actor: Actor, at: datetime) -> Compliance:
     """Return how the actor's organization stands now."""
     actor.require(Capability.VIEW_COMPLIANCE)
     found = [source(actor.organization, at) for source in _SOURCES]
-    return Compliance([point for point in found if point is not None])
+    return Compliance(sorted((point for point in found if point is not None), key=lambda point: -point.weight))
 
 
 # --- what is known here ----------------------------------------------------------------------------------------------

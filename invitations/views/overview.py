@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.practitioners.selectors import waiting_practitioners
 from invitations import selectors
+from organizations.agreements.selectors import attention_of
 from organizations.rights import MEMBERS, needs
 from organizations.roles import Capability
 from organizations.selectors import has_invitations_to_see, invitable_types
@@ -26,6 +27,8 @@ def overview(request: TenantRequest, organization: str) -> HttpResponse:
         "most": selectors.COUNTED_AT_MOST,
         "practitioners": waiting_practitioners(actor=request.actor, most=selectors.COUNTED_AT_MOST),
     }
+    if request.actor.has(Capability.MANAGE_AGREEMENTS):
+        context["agreement"] = attention_of(organization=request.actor.organization, at=timezone.now())
     if has_invitations_to_see(actor=request.actor):
         numbers = selectors.overview(actor=request.actor, at=timezone.now())
         by_day = numbers.sent_and_accepted_by_day

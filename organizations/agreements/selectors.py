@@ -99,6 +99,15 @@ def standing_of(*, organization: Organization, at: datetime) -> Standing:
     return Standing(organization, list(agreements), at)
 
 
+def attention_of(*, organization: Organization, at: datetime) -> str:
+    """Return whether the organization's agreement needs somebody: `missing`, `ending`, or nothing. Costs no statement
+    where none is needed."""
+    if not needs_agreement(organization):
+        return ""
+    standing = standing_of(organization=organization, at=at)
+    return "ending" if standing.is_ending else "" if standing.in_force else "missing"
+
+
 def agreement_shown(*, actor: Actor, agreement_id: UUID) -> BusinessAssociateAgreement:
     """Return one of the organization's agreements, drafts to platform staff alone. Raises NotFound."""
     actor.require(Capability.VIEW_COMPLIANCE)

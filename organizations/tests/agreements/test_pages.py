@@ -216,6 +216,25 @@ def test_renewal__drafted_by_the_platform__same_terms_and_signed_by_the_practice
     assert {row.pk: row.status for row in agreements(world.practice)} == {old.pk: "expired", draft.pk: "signed"}
 
 
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(None, "No business associate agreement is in force"), (20, "agreement ends soon"), (200, "")],
+)
+def test_overview__agreement_missing_or_ending__needs_attention_of_whoever_can_act(
+    world: World, days: int | None, words: str
+) -> None:
+    if days is None:
+        without_agreement(world.practice)
+    else:
+        with platform("test"):
+            BusinessAssociateAgreement.objects.update(expires=timezone.now() + timedelta(days=days))
+    for who in (world.lee, world.mia):
+        page = read(browser(who).get("/o/lee-family-practice/"))
+        listed = [link["href"] for box in page.tree.with_class("attention") for link in box.all("a")]
+        assert (HERE in listed) is bool(words and who == world.lee)
+        assert not words or (words in page.main) is (who == world.lee)
+
+
 # --- the platform's list ---------------------------------------------------------------------------------------------
 @pytest.mark.seed("S2.19", "S2.30")
 def test_list__of_the_platform__missing_first_and_filtered(world: World) -> None:

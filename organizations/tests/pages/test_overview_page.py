@@ -154,6 +154,8 @@ def test_overview__role_without_invitations__a_page_and_only_what_it_may_open(wo
         "Overview",
         "Invitations",
         "People",
+        "Agreements",
+        "Compliance",
         "Organization",
         "Your profile",
     ]
