@@ -7,6 +7,7 @@ os.environ["CACHE_PREFIX"] = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main
 
 pytest_plugins = [
     "healthivr.testing.database",
+    "healthivr.testing.identity_provider",
     "healthivr.testing.limits",
     "healthivr.testing.world",
     "healthivr.testing.mail",

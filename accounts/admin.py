@@ -11,6 +11,7 @@ from .models import (
     ApiKey,
     Authenticator,
     EmailChange,
+    ExternalIdentity,
     FactorReset,
     PractitionerCredential,
     RecoveryCode,
@@ -54,7 +55,7 @@ class EmailChangeAdmin(ReadOnlyAdmin):
 
 @admin.register(UserSession)
 class UserSessionAdmin(ReadOnlyAdmin):
-    list_display = ("user", "kind", "created_at", "last_seen_at", "ended_at", "end_reason")
+    list_display = ("user", "kind", "method", "created_at", "last_seen_at", "ended_at", "end_reason")
     list_select_related = ("user",)
 
 
@@ -70,6 +71,12 @@ class RefreshTokenAdmin(ReadOnlyAdmin):
     exclude = ("digest",)
     list_display = ("session", "created_at", "used_at", "expires_at")
     list_select_related = ("session",)
+
+
+@admin.register(ExternalIdentity)
+class ExternalIdentityAdmin(ReadOnlyAdmin):
+    list_display = ("user", "issuer", "subject", "created_at", "last_used_at")
+    list_select_related = ("user",)
 
 
 @admin.register(SignInLock)

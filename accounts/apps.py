@@ -18,7 +18,16 @@ class AccountsConfig(AppConfig):
         from .agreements import mail_ending, mail_sent, mail_terminated
         from .evidence import factor_evidence, stale_evidence
         from .keys import end_keys_on_leaving
-        from .models import ApiKey, Authenticator, FactorReset, PractitionerCredential, RecoveryCode, User, UserSession
+        from .models import (
+            ApiKey,
+            Authenticator,
+            ExternalIdentity,
+            FactorReset,
+            PractitionerCredential,
+            RecoveryCode,
+            User,
+            UserSession,
+        )
         from .registry import end_sessions_on_changed_roles, end_sessions_on_leaving
 
         # The registry writes it, for browsers and tokens alike.
@@ -48,6 +57,7 @@ class AccountsConfig(AppConfig):
             masked=["license_number", "reason"],
             excluded=["submitted_at", "decided_at", "decided_by", "license_ends_at", "reminded_days"],
         )
+        register(ExternalIdentity, masked=["subject"], excluded=["created_at", "last_used_at"])
         register(Authenticator, masked=[], excluded=["seed", "last_step", "drift", "begun_in", "created_at"])
         register(RecoveryCode, masked=[], excluded=["digest", "created_at"])
         register(FactorReset, masked=[], excluded=["created_at"])

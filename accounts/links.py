@@ -59,6 +59,11 @@ def forgotten_password_path(user: User) -> str:
     return reverse("accounts:password_reset")
 
 
+def profile_path(user: User) -> str:
+    """Return the path of the page on which people see what signs them in; the same for everybody."""
+    return reverse("accounts:profile")
+
+
 def license_page_path(user: User) -> str:
     """Return the path of the page about one's own license, which asks to sign in."""
     return reverse("accounts:license")
@@ -90,6 +95,8 @@ LINKS: dict[AccountMailKind, Callable[[User], str]] = {
     AccountMailKind.PASSWORD_CHANGED: forgotten_password_path,
     AccountMailKind.EMAIL_TAKEN: forgotten_password_path,
     AccountMailKind.EMAIL_CHANGED: forgotten_password_path,
+    AccountMailKind.EXTERNAL_LINKED: profile_path,
+    AccountMailKind.EXTERNAL_REMOVED: profile_path,
     AccountMailKind.RESET_FORCED: forced_reset_link_path,
     AccountMailKind.LICENSE_APPROVED: license_page_path,
     AccountMailKind.LICENSE_REJECTED: license_page_path,

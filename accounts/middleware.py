@@ -39,6 +39,9 @@ ENDED: dict[str, Promise] = {
     SessionEnd.FACTOR_CHANGED: gettext_lazy(
         "You were signed out because your second factor was changed. Sign in anew."
     ),
+    SessionEnd.EXTERNAL_REMOVED: gettext_lazy(
+        "You were signed out because an external sign-in of your account was removed. Sign in anew."
+    ),
     SessionEnd.EMAIL_CHANGED: gettext_lazy(
         "You were signed out because your e-mail address was changed. Sign in anew."
     ),

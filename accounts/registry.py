@@ -24,7 +24,7 @@ from organizations.standing import Asked, standing_of
 from organizations.tenancy import platform
 
 from .keys import end_keys_of
-from .models import ApiKeyEnd, SessionEnd, SessionKind, User, UserSession
+from .models import ApiKeyEnd, SessionEnd, SessionKind, SignInMethod, User, UserSession
 from .terms import terms_of
 
 #: Of a session from its beginning, whatever happens in it (checklist S3.5, C24).
@@ -87,21 +87,28 @@ def start_session(
     user_agent: str,
     request_id: str,
     second_factor_at: datetime | None,
+    method: SignInMethod = SignInMethod.PASSWORD,
     at: datetime,
 ) -> UserSession:
     """Register a session of somebody who has just proved who they are, and note it in the trail. `second_factor_at` is
     None for who has no second factor: where one is asked for, the session leads to its enrolment and nowhere else.
-    Raises SecondFactorRequired for who has one and did not give it."""
+    Raises SecondFactorRequired for who has one and did not give it.
+
+    An identity provider may have asked for its own proof hours ago: a session that began there with nothing of ours has
+    no fresh proof, and what needs one asks for it (docs/adr/0016-oidc.md).
+    """
+    is_fresh = method != SignInMethod.EXTERNAL or second_factor_at is not None
     with platform("session begins"):
         session = UserSession.objects.create(
             user=user,
             kind=kind,
+            method=method,
             address=ip,
             user_agent=" ".join(user_agent.split())[:USER_AGENT_LENGTH],
             created_at=at,
             last_seen_at=at,
             expires_at=at + ABSOLUTE_LIFE,
-            verified_at=at,
+            verified_at=at if is_fresh else at - ABSOLUTE_LIFE,
             second_factor_at=second_factor_at,
         )
         User.objects.filter(pk=user.pk).update(last_login=at)
@@ -112,7 +119,7 @@ def start_session(
             actor=_own_actor(user, ip=ip, request_id=request_id),
             action="session.started",
             target=session,
-            detail={"kind": kind, "second_factor": "yes" if second_factor_at else "no"},
+            detail={"kind": kind, "method": method, "second_factor": "yes" if second_factor_at else "no"},
         )
     user.last_login = at
     return session

@@ -4,6 +4,7 @@ from django.urls import path
 
 from .views import (
     addresses,
+    external,
     factor_reset,
     keys,
     license,
@@ -21,6 +22,8 @@ urlpatterns = [
     path("setup/<str:secret>/", setup.setup, name="setup"),
     path("sign-in/", sign_in.sign_in, name="sign_in"),
     path("sign-in/verify/", sign_in.sign_in_verify, name="sign_in_verify"),
+    path("sign-in/external/", external.begin, name="external"),
+    path("sign-in/external/callback/", external.callback, name="external_callback"),
     path("sign-out/", sign_in.sign_out, name="sign_out"),
     path("unlock/<str:token>/", sign_in.unlock, name="unlock"),
     path("password-reset/", passwords.password_reset, name="password_reset"),
@@ -32,6 +35,7 @@ urlpatterns = [
     path("profile/sessions/end-others/", sessions.end_others, name="end_other_sessions"),
     path("profile/sessions/<uuid:session_id>/end/", sessions.end_one, name="end_session"),
     path("profile/", profile.profile, name="profile"),
+    path("profile/external/<uuid:identity_id>/remove/", external.remove, name="external_remove"),
     path("profile/license/", license.license, name="license"),
     path("verify/", step_up.verify, name="verify"),
     path("second-factor-reset/<str:token>/", factor_reset.finish, name="finish_factor_reset"),

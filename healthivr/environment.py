@@ -317,6 +317,40 @@ def email(*, production: bool) -> dict[str, Any]:
     return config
 
 
+def identity_provider(*, production: bool) -> dict[str, str]:
+    """Return who else may sign people in (OpenID Connect), by the names of the settings; all of it empty when nobody may.
+
+    One of these names alone is a half-finished change that nobody should find out about at sign-in: it stops the start.
+    """
+    given = {
+        "OIDC_ISSUER": env.str("OIDC_ISSUER"),
+        "OIDC_CLIENT_ID": env.str("OIDC_CLIENT_ID"),
+        "OIDC_CLIENT_SECRET": env.str("OIDC_CLIENT_SECRET"),
+        "OIDC_NAME": env.str("OIDC_NAME"),
+    }
+    needed = ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
+    missing = [name for name in needed if not given[name]]
+    if missing and any(given.values()):
+        raise ImproperlyConfigured(
+            f"Sign-in by an identity provider is half configured: set {', '.join(missing)} as well, or none of them."
+        )
+    parts = _split(given["OIDC_ISSUER"])
+    is_local = parts is not None and parts.hostname in ("localhost", "127.0.0.1")
+    if given["OIDC_ISSUER"] and (
+        parts is None
+        or not (parts.scheme == "https" or (parts.scheme == "http" and is_local and not production))
+        or not _is_host(parts.hostname or "")
+        or parts.username
+        or parts.query
+        or parts.fragment
+        or len(given["OIDC_ISSUER"]) > 255
+    ):
+        raise ImproperlyConfigured(
+            "OIDC_ISSUER must be the issuer exactly as the provider writes it, such as https://login.example.org."
+        )
+    return given
+
+
 def folder(name: str) -> Path | None:
     """Return the existing folder that `name` points at, or None when it is not set."""
     value = env.str(name, default="")

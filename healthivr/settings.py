@@ -228,6 +228,13 @@ if SESSION_COOKIE_SECURE:
 KNOWN_BROWSER_COOKIE_NAME = "__Host-known_browser" if SESSION_COOKIE_SECURE else "known_browser"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
+# --- an identity provider that signs people in as well (docs/adr/0016-oidc.md); empty: there is none -----------------
+_provider = environment.identity_provider(production=PRODUCTION)
+OIDC_ISSUER, OIDC_NAME = _provider["OIDC_ISSUER"], _provider["OIDC_NAME"]
+OIDC_CLIENT_ID, OIDC_CLIENT_SECRET = _provider["OIDC_CLIENT_ID"], _provider["OIDC_CLIENT_SECRET"]
+#: The one algorithm that its tokens are believed by: a key of its own, never a secret that we share with it.
+OIDC_ALGORITHM = environment.choice("OIDC_ALGORITHM", ("RS256", "ES256", "PS256"), "RS256")
+
 # --- limits (checklist C5): count/period -----------------------------------------------------------------------------
 LIMITS = {
     "sign_in_account": rate(

@@ -3,10 +3,11 @@
 from .addresses import EmailChange
 from .credentials import PractitionerCredential
 from .factors import Authenticator, FactorReset, RecoveryCode
+from .identities import ExternalIdentity
 from .keys import ApiKey, ApiKeyEnd
 from .locks import SignInLock
 from .people import AccountMail, AccountMailKind, SetupLink, User, UserManager, hash_password, normalise_password
-from .sessions import SessionEnd, SessionKind, UserSession
+from .sessions import SessionEnd, SessionKind, SignInMethod, UserSession
 from .tokens import RefreshToken
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ApiKeyEnd",
     "Authenticator",
     "EmailChange",
+    "ExternalIdentity",
     "FactorReset",
     "PractitionerCredential",
     "RecoveryCode",
@@ -24,6 +26,7 @@ __all__ = [
     "SessionKind",
     "SetupLink",
     "SignInLock",
+    "SignInMethod",
     "User",
     "UserManager",
     "UserSession",

@@ -123,6 +123,8 @@ class AccountMailKind(models.TextChoices):
     EMAIL_CONFIRM = "email_confirm", _("Confirmation of a new address")
     EMAIL_TAKEN = "email_taken", _("Somebody named this address as theirs")
     EMAIL_CHANGED = "email_changed", _("Address changed")
+    EXTERNAL_LINKED = "external_linked", _("External sign-in linked")
+    EXTERNAL_REMOVED = "external_removed", _("External sign-in removed")
     RESET_FORCED = "reset_forced", _("Password reset by an administrator")
     LEAVER_RECEIPT = "leaver_receipt", _("Receipt: somebody left")
     LICENSE_APPROVED = "license_approved", _("License approved")

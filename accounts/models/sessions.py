@@ -18,6 +18,13 @@ class SessionKind(models.TextChoices):
     TOKEN = "token", _("API tokens")
 
 
+class SignInMethod(models.TextChoices):
+    """By what a session began. A second factor may have come on top (`second_factor_at`)."""
+
+    PASSWORD = "password", _("by password")
+    EXTERNAL = "external", _("by an identity provider")
+
+
 class SessionEnd(models.TextChoices):
     """Why a session ended."""
 
@@ -28,6 +35,7 @@ class SessionEnd(models.TextChoices):
     ENDED_BY_ADMINISTRATOR = "ended_by_administrator", _("Ended by an administrator")
     PASSWORD_CHANGED = "password_changed", _("The password changed")
     FACTOR_CHANGED = "factor_changed", _("The second factor changed")
+    EXTERNAL_REMOVED = "external_removed", _("An external sign-in was removed")
     EMAIL_CHANGED = "email_changed", _("The e-mail address changed")
     DEACTIVATED = "deactivated", _("The account was switched off")
     MEMBERSHIP_ENDED = "membership_ended", _("A membership ended")
@@ -52,13 +60,14 @@ class UserSession(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="user_sessions", db_index=False)
     kind = models.CharField(max_length=10, choices=SessionKind, default=SessionKind.BROWSER)
+    method = models.CharField(max_length=10, choices=SignInMethod, default=SignInMethod.PASSWORD)
     address = models.CharField(max_length=45, blank=True)
     user_agent = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     #: Written once a minute at most.
     last_seen_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    #: When the person last proved who they are, with the strongest that they have: what a step-up asks for.
+    #: When the person last proved to us who they are, with the strongest that they have: what a step-up asks for.
     verified_at = models.DateTimeField()
     #: When the second factor was given; None: not in this session.
     second_factor_at = models.DateTimeField(null=True)
@@ -76,6 +85,7 @@ class UserSession(models.Model):
                 name="session_ended_has_reason",
             ),
             models.CheckConstraint(condition=Q(kind__in=SessionKind.values), name="session_kind_known"),
+            models.CheckConstraint(condition=Q(method__in=SignInMethod.values), name="session_method_known"),
         ]
         indexes = [
             models.Index(fields=["user", "-created_at"], condition=Q(ended_at=None), name="session_live_of_user"),

@@ -8,6 +8,8 @@ from django.utils.translation import gettext as _
 
 from accounts import services
 from accounts.forms import ProfileForm
+from accounts.oidc import is_on, provider_name
+from accounts.oidc.services import own_identities
 from accounts.practitioners import selectors as practitioners
 from healthivr.kernel.errors import DomainError
 from organizations.views import PersonalRequest
@@ -36,6 +38,8 @@ def profile(request: PersonalRequest) -> HttpResponse:
     context = {
         "form": form,
         "has_license": credential is not None or practitioners.practices_medicine(user),
+        "provider": provider_name() if is_on() else "",
+        "identities": own_identities(user) if is_on() else [],
         "license_standing": credential.standing_at(timezone.now()) if credential else None,
     }
     return render(request, "accounts/profile.html", context, status=422 if form.errors else 200)

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from accounts import registry
 from accounts.lockout import KNOWN_BROWSER_LIFE, Locked, is_known_browser, new_known_browser
 from accounts.middleware import SESSION_ID
-from accounts.models import SessionKind, User
+from accounts.models import SessionKind, SignInMethod, User
 from healthivr.kernel.limits import count_attempt
 
 BACKEND = "accounts.backends.EmailBackend"
@@ -43,7 +43,13 @@ def origin(request: HttpRequest) -> dict[str, str]:
     return {"ip": request.client_address, "request_id": request.request_id}  # type: ignore[attr-defined]
 
 
-def begin_session(request: HttpRequest, user: User, *, second_factor_at: datetime | None = None) -> None:
+def begin_session(
+    request: HttpRequest,
+    user: User,
+    *,
+    second_factor_at: datetime | None = None,
+    method: SignInMethod = SignInMethod.PASSWORD,
+) -> None:
     """Sign somebody in, in this browser, who has proved all that was asked: a row in the registry, and a new key for the
     cookie (ASVS 7.2.4)."""
     request.session.flush()
@@ -52,6 +58,7 @@ def begin_session(request: HttpRequest, user: User, *, second_factor_at: datetim
         kind=SessionKind.BROWSER,
         user_agent=request.headers.get("User-Agent", ""),
         second_factor_at=second_factor_at,
+        method=method,
         at=timezone.now(),
         **origin(request),
     )

@@ -1,6 +1,6 @@
 """Signing in, in one step or two, and out."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
@@ -17,7 +17,10 @@ from accounts import services
 from accounts.forms import CodeForm, SignInForm
 from accounts.lockout import Locked, browser_for_unlock_link, forget_failures
 from accounts.middleware import reachable_without_second_factor
-from accounts.models import User
+from accounts.models import SignInMethod, User
+from accounts.oidc import is_on, provider_name
+from accounts.oidc.errors import ExternalUnknown
+from accounts.oidc.services import note_sign_in
 from accounts.registry import SecondFactorRequired
 from accounts.second_factor import check_second_factor, is_enrolled
 from healthivr.kernel.errors import LinkClosed, Malformed, Refused
@@ -65,14 +68,12 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             form.refuse(error)
         else:
             if is_enrolled(user):
-                return _begin_second_step(request, user, target)
+                return begin_second_step(request, user, target)
             try:
-                begin_session(request, user)
+                response = complete_sign_in(request, user, target)
             except SecondFactorRequired:  # set up in this very moment, in another browser
-                return _begin_second_step(request, user, target)
+                return begin_second_step(request, user, target)
             forget_failures(guess)
-            response = redirect(target or "home")
-            remember_owner(request, response, user)
             return response
     return _sign_in_page(request, form, target)
 
@@ -81,34 +82,37 @@ def _sign_in_page(
     request: HttpRequest, form: SignInForm, target: str, *, refusal: Locked | None = None
 ) -> HttpResponse:
     status = 429 if refusal else 422 if form.errors else 200
-    response = render(request, "accounts/sign_in.html", {"form": form, "next": target}, status=status)
+    context = {"form": form, "next": target, "provider": provider_name() if is_on() else ""}
+    response = render(request, "accounts/sign_in.html", context, status=status)
     return locked_out(request, response, refusal) if refusal else response
 
 
 # --- the second step -------------------------------------------------------------------------------------------------
-def _begin_second_step(request: HttpRequest, user: User, target: str) -> HttpResponse:
-    """Remember in this browser, for ten minutes, whose password was given. It opens nothing: the session is nobody's."""
+def begin_second_step(request: HttpRequest, user: User, target: str, *, subject: str = "") -> HttpResponse:
+    """Remember in this browser, for ten minutes, whose password was given, or whom the identity provider vouched for as
+    `subject`. It opens nothing: the session is nobody's."""
     request.session.flush()
     request.session[HALF_WAY] = {
         "user": str(user.pk),
         "since": timezone.now().timestamp(),
         "next": target,
+        "subject": subject,
         "password": user.get_session_auth_hash(),  # a keyed digest: another password ends it
     }
     request.session.set_expiry(6 * HALF_WAY_LIFE)  # long enough to say that it is over
     return redirect("accounts:sign_in_verify")
 
 
-def _half_way(request: HttpRequest) -> tuple[User, str] | None:
-    """Return who has given the password in this browser within ten minutes and still may sign in, and where they were
-    going."""
+def _half_way(request: HttpRequest) -> tuple[User, str, str] | None:
+    """Return who has done the first step in this browser within ten minutes and still may sign in, where they were going,
+    and as whom the identity provider knows them, if it was that."""
     kept = request.session.get(HALF_WAY)
     if not kept or timezone.now().timestamp() - kept["since"] > HALF_WAY_LIFE.total_seconds():
         return None
     user = User.objects.filter(pk=kept["user"], is_active=True).first()
     if user is None or not constant_time_compare(user.get_session_auth_hash(), kept["password"]):
         return None
-    return (user, kept["next"]) if is_enrolled(user) else None
+    return (user, kept["next"], kept["subject"]) if is_enrolled(user) else None
 
 
 @login_not_required
@@ -125,7 +129,7 @@ def sign_in_verify(request: HttpRequest) -> HttpResponse:
             request.session.flush()
             messages.warning(request, _("Ten minutes are over, or your account has changed. Sign in again."))
         return redirect("accounts:sign_in")
-    user, target = found
+    user, target, subject = found
     by_recovery_code = request.POST.get("by", request.GET.get("by", "")) == "recovery-code"
     form = CodeForm(request.POST if request.method == "POST" else None, by_recovery_code=by_recovery_code)
     refusal: Locked | None = None
@@ -142,14 +146,29 @@ def sign_in_verify(request: HttpRequest) -> HttpResponse:
         except (Malformed, Refused) as error:
             form.refuse(error)
         else:
-            begin_session(request, user, second_factor_at=now)
-            response = redirect(target or "home")
-            remember_owner(request, response, user)
-            return response
+            try:
+                return complete_sign_in(request, user, target, subject=subject, second_factor_at=now)
+            except ExternalUnknown as error:
+                request.session.flush()
+                messages.warning(request, str(error.message))
+                return redirect("accounts:sign_in")
     status = 429 if refusal else 422 if form.errors else 200
-    context = {"form": form, "by_recovery_code": by_recovery_code}
+    context = {"form": form, "by_recovery_code": by_recovery_code, "is_external": bool(subject)}
     page = render(request, "accounts/second_factor/sign_in.html", context, status=status)
     return locked_out(request, page, refusal) if refusal else page
+
+
+def complete_sign_in(
+    request: HttpRequest, user: User, target: str, *, subject: str = "", second_factor_at: datetime | None = None
+) -> HttpResponse:
+    """Sign in who gave all that was asked, and go on. Raises ExternalUnknown, SecondFactorRequired."""
+    method = SignInMethod.EXTERNAL if subject else SignInMethod.PASSWORD
+    if subject:
+        note_sign_in(user=user, subject=subject, at=timezone.now(), **origin(request))
+    begin_session(request, user, second_factor_at=second_factor_at, method=method)
+    response = redirect(target or "home")
+    remember_owner(request, response, user)
+    return response
 
 
 @reachable_without_second_factor

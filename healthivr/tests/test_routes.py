@@ -21,6 +21,7 @@ from accounts.models import (
     ApiKey,
     Authenticator,
     EmailChange,
+    ExternalIdentity,
     FactorReset,
     RecoveryCode,
     RefreshToken,
@@ -200,6 +201,10 @@ POLICY: dict[str, list[Ask]] = {
             "POST", "302 /", "302 /", 302, 302, by="anonymous", body={"email": "mia@example.org", "password": PASSWORD}
         ),
     ],
+    # The cast's provider answers nobody: accounts/tests/pages/test_external_pages.py has one that does.
+    "accounts:external": [Ask("GET", 503, 503, 302, 302, by="anonymous")],
+    "accounts:external_callback": [Ask("GET", 401, 401, 302, 302, by="anonymous")],
+    "accounts:external_remove": [Ask("POST", "302 /profile/", SIGN_IN, 404, 404)],
     "accounts:sign_out": [personal("POST", "302 /sign-in/")],
     "accounts:session": [
         Ask("GET", 200, 401, 200, 200, htmx=True),
@@ -441,6 +446,7 @@ ADMIN_MODELS = (
     "accounts_emailchange",
     "accounts_authenticator",
     "accounts_recoverycode",
+    "accounts_externalidentity",
     "accounts_factorreset",
     "accounts_practitionercredential",
     "accounts_usersession",
@@ -498,6 +504,7 @@ class Door:
             "membership_id": self.rows["organizations_membership"].pk,
             "agreement_id": self._agreement(ask).pk,
             "credential_id": self.rows["accounts_practitionercredential"].pk,
+            "identity_id": self.rows["accounts_externalidentity"].pk,
             "session_id": self.rows["accounts_usersession"].pk,
             "organization_id": self.world.practice.pk,
             "key_id": self.rows["accounts_apikey"].pk,
@@ -562,12 +569,21 @@ class Door:
                 "agreement_id": BusinessAssociateAgreement.objects.get(status=AgreementStatus.SENT).pk,
                 "session_id": session_of(self.world.stone).pk,
                 "key_id": key_of(self.world.stone, self.world.strange_practice).pk,
+                "identity_id": identity_of(self.world.stone).pk,
             }
 
 
 def _admin_model(pattern: str) -> str:
     parts = pattern.split("/")
     return f"{parts[1]}_{parts[2]}" if parts[0] == "admin" and len(parts) > 2 else ""
+
+
+def identity_of(user: User) -> ExternalIdentity:
+    """Link somebody with an account at an identity provider."""
+    at = timezone.now()
+    return ExternalIdentity.objects.create(
+        user=user, issuer="https://id.example.org", subject=str(user.pk), created_at=at, last_used_at=at
+    )
 
 
 def key_of(user: User, organization: Organization) -> ApiKey:
@@ -590,6 +606,7 @@ def key_of(user: User, organization: Organization) -> ApiKey:
 def door(world: World, settings: Any) -> Door:
     """The cast, and a row of every table in Django admin. Nobody runs into a limit here: test_limits.py does."""
     settings.LIMITS = dict.fromkeys(settings.LIMITS, "1000/m")
+    settings.OIDC_ISSUER, settings.OIDC_CLIENT_ID, settings.OIDC_CLIENT_SECRET = "http://127.0.0.1:9", "hv", "given"
     at = timezone.now()
     with platform("test"):
         audit.record(actor=world.actor(world.ana, world.platform), action="test.began")
@@ -634,6 +651,7 @@ def door(world: World, settings: Any) -> Door:
             "accounts_setuplink": SetupLink.objects.create(digest="0" * 64, expires_at=at),
             "accounts_authenticator": Authenticator.objects.create(user=world.omar, seed=b"", created_at=at),
             "accounts_recoverycode": RecoveryCode.objects.create(user=world.omar, digest="k:0", created_at=at),
+            "accounts_externalidentity": identity_of(world.lee),
             "accounts_factorreset": FactorReset.objects.create(user=world.omar, created_at=at, expires_at=at),
             "accounts_practitionercredential": submit(world.member(Role.DOCTOR, OrganizationKind.PRACTICE).user),
             "organizations_organization": world.practice,

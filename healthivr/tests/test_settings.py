@@ -43,6 +43,12 @@ PRODUCTION = {
 }
 #: An environment that says in parts where the mail relay is.
 PARTS: dict[str, str | None] = {"EMAIL_URL": None, "SMTP_HOST": "s.org"}
+#: An environment that names an identity provider.
+PROVIDER: dict[str, str | None] = {
+    "OIDC_ISSUER": "https://id.example.org/pool",
+    "OIDC_CLIENT_ID": "hv",
+    "OIDC_CLIENT_SECRET": "given by it",
+}
 Values = dict[str, Any]
 Read = Callable[..., Values]
 
@@ -166,6 +172,11 @@ EFFECTS: list[tuple[dict[str, str | None], Callable[[Values], Any], Any]] = [
     ({"CORS_ORIGINS": '["https://a.org"]'}, lambda s: s["CORS_ALLOWED_ORIGINS"], ["https://a.org"]),
     ({"RATE_LIMIT_PER_MINUTE": "61"}, lambda s: s["LIMITS"]["invitation_api"], "61/m"),
     ({"ENCRYPTION_KEY": f"k2:{secrets.token_hex(32)},{KEY}"}, lambda s: list(s["ENCRYPTION_KEY"]), ["k2", "k1"]),
+    ({**PROVIDER}, lambda s: s["OIDC_ISSUER"], "https://id.example.org/pool"),
+    ({**PROVIDER, "OIDC_CLIENT_ID": "other"}, lambda s: s["OIDC_CLIENT_ID"], "other"),
+    ({**PROVIDER, "OIDC_CLIENT_SECRET": "$w"}, lambda s: s["OIDC_CLIENT_SECRET"], "$w"),
+    ({**PROVIDER, "OIDC_NAME": "Clinic ID"}, lambda s: s["OIDC_NAME"], "Clinic ID"),
+    ({**PROVIDER, "OIDC_ALGORITHM": "ES256"}, lambda s: s["OIDC_ALGORITHM"], "ES256"),
     ({"REDIS_URL": None, "REDIS_HOST": "r"}, lambda s: s["CELERY_BROKER_URL"], "redis://r:6379/2"),
     ({"REDIS_URL": None, "REDIS_HOST": "r", "REDIS_PORT": "7"}, lambda s: s["REDIS_URL"], "redis://r:7"),
     (
@@ -314,6 +325,26 @@ def test_names__that_mean_the_same__the_first_wins(
 
 # --- what cannot be meant --------------------------------------------------------------------------------------------
 REFUSED: list[tuple[dict[str, str | None], str]] = [
+    *(
+        ({**PROVIDER, name: None}, f"half configured: set {name} as well")
+        for name in ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
+    ),
+    ({"OIDC_NAME": "Clinic ID"}, "half configured: set OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET as well"),
+    *(
+        ({**PROVIDER, "OIDC_ISSUER": issuer}, "OIDC_ISSUER must be the issuer")
+        for issuer in (
+            "http://id.example.org",
+            "http://localhost:9000",
+            "id.example.org",
+            "https://id.example.org/?x=1",
+            "https://a:b@id.example.org",
+            "https://id.example.org:x",
+        )
+    ),
+    *(
+        ({**PROVIDER, "OIDC_ALGORITHM": algorithm}, "OIDC_ALGORITHM must be one of RS256, ES256, PS256.")
+        for algorithm in ("none", "HS256")
+    ),
     ({"ENVIRONMENT": "prod"}, "ENVIRONMENT must be one of production, development, test."),
     ({"DEBUG": "true"}, "DEBUG shows secrets"),
     ({"DEBUG": "perhaps"}, "DEBUG must be true or false."),
