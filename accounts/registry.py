@@ -20,11 +20,12 @@ from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
 from organizations.selectors import system_actor
-from organizations.standing import Asked, standing_of
+from organizations.standing import Asked
 from organizations.tenancy import platform
 
 from .keys import end_keys_of
 from .models import ApiKeyEnd, SessionEnd, SessionKind, SignInMethod, User, UserSession
+from .session_lookup import look_up_session
 from .terms import terms_of
 
 #: Of a session from its beginning, whatever happens in it (checklist S3.5, C24).
@@ -130,17 +131,13 @@ def present_session(*, session_id: UUID, at: datetime, reference: str | None = N
     """Return a session with its person and the terms of their organizations, and where they stand in one of them
     (organizations/standing.py) if a `reference` names it: in one statement, however many memberships there are. None when
     it is unknown, and of somebody who may no longer sign in."""
-    sessions = UserSession.objects.select_related("user").annotate(terms=terms_of(F("user_id")))
-    if reference is not None:
-        sessions = sessions.annotate(standing=standing_of(F("user_id"), reference))
-    # No first(): it would have the one row sorted, which costs a tenth of a request to write down and nothing to do.
-    session = next(iter(sessions.filter(pk=session_id, user__is_active=True)), None)
-    if session is None:
+    found = look_up_session(session_id, reference)
+    if found is None:
         return None
-    terms: dict[str, Any] = session.terms  # type: ignore[attr-defined]
+    session, terms, answer = found
     idle = timedelta(minutes=terms["idle_minutes"])
     over = SessionEnd(session.end_reason) if session.ended_at else session.is_overdue(idle=idle, at=at)
-    asked = None if reference is None else Asked(reference, session.standing)  # type: ignore[attr-defined]
+    asked = None if reference is None else Asked(reference, answer)
     return PresentSession(session, idle, bool(terms["requires_second_factor"]), over, asked)
 
 

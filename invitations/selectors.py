@@ -32,24 +32,27 @@ def visible_invitations(*, actor: Actor) -> InvitationQuerySet:
     return invitations
 
 
-def invitation_detail(*, actor: Actor, invitation_id: UUID) -> UserInvitation:
-    """Return one invitation. Raises NotFound, or NotYourInvitation for a colleague's."""
+def invitation_detail(
+    *, actor: Actor, invitation_id: UUID, people: tuple[str, ...] = ("invited_by",)
+) -> UserInvitation:
+    """Return one invitation, with those of its people that are asked for. Raises NotFound, or NotYourInvitation for a
+    colleague's."""
     actor.require(Capability.VIEW_INVITATIONS)
-    invitation = (
-        UserInvitation.objects.filter(organization=actor.organization, pk=invitation_id)
-        .select_related("organization", "invited_by", "accepted_by", "closed_by")
-        .first()
-    )
+    found = UserInvitation.objects.filter(organization=actor.organization, pk=invitation_id).select_related(*people)
+    invitation = next(iter(found), None)  # no first(): the one row needs no sorting
     if invitation is None:
         raise NotFound
+    invitation.organization = actor.organization
     if not actor.has(Capability.VIEW_ALL_INVITATIONS) and invitation.invited_by_id != actor.user_id:
         raise NotYourInvitation
     return invitation
 
 
-def invitation_to_manage(*, actor: Actor, invitation_id: UUID) -> UserInvitation:
+def invitation_to_manage(
+    *, actor: Actor, invitation_id: UUID, people: tuple[str, ...] = ("invited_by",)
+) -> UserInvitation:
     """Return one invitation that the actor may change: their own, or any for those who manage all."""
-    invitation = invitation_detail(actor=actor, invitation_id=invitation_id)
+    invitation = invitation_detail(actor=actor, invitation_id=invitation_id, people=people)
     if invitation.invited_by_id != actor.user_id:
         actor.require(Capability.MANAGE_ALL_INVITATIONS)
     return invitation

@@ -93,7 +93,7 @@ class Asked:
 def standing_of(person: Any, reference: str) -> Func:
     """Return the question as a database function. `reference` is a slug or an id; none asks for somebody's only
     organization."""
-    slug, organization_id = _named(reference)
+    slug, organization_id = named(reference)
     return Func(
         person,
         Value(slug, output_field=TextField()),
@@ -130,7 +130,7 @@ def read_standing(asked: Asked) -> Standing:
     )
 
 
-def _named(reference: str) -> tuple[str, UUID | None]:
+def named(reference: str) -> tuple[str, UUID | None]:
     """Return the slug or the id that a reference is; what can be neither names nothing, and no slug is so short."""
     try:
         return "", UUID(reference)

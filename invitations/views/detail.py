@@ -24,6 +24,9 @@ from organizations.views import TenantRequest
 
 from .story import story
 
+#: Whom the page names.
+PEOPLE = ("invited_by", "accepted_by", "closed_by")
+
 
 @needs(Capability.VIEW_INVITATIONS)
 @require_safe
@@ -48,9 +51,9 @@ def standing(request: TenantRequest, organization: str, invitation_id: UUID) -> 
 def _visible(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitation, bool]:
     """Return an invitation that the actor may see, and whether they may act on it."""
     try:
-        return selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id), True
+        return selectors.invitation_to_manage(actor=request.actor, invitation_id=invitation_id, people=PEOPLE), True
     except NotPermitted:
-        return selectors.invitation_detail(actor=request.actor, invitation_id=invitation_id), False
+        return selectors.invitation_detail(actor=request.actor, invitation_id=invitation_id, people=PEOPLE), False
 
 
 def _with_timeline(request: TenantRequest, invitation_id: UUID) -> tuple[UserInvitation, bool, list[TimelineItem]]:
