@@ -18,10 +18,10 @@ from audit.models import Outcome
 from healthivr.kernel.errors import DomainError, Malformed
 from healthivr.kernel.ids import new_id
 from organizations.actor import Actor
-from organizations.models import Membership, MembershipStatus, Organization
+from organizations.models import Membership, MembershipStatus, Organization, OrganizationSettings
 from organizations.roles import HOME, SECOND_FACTOR_ROLES, OrganizationKind, Role, founds_organization
 from organizations.seats import release_seat
-from organizations.selectors import practices_administered_by, roles_in, settings_of
+from organizations.selectors import practices_administered_by, roles_in
 from organizations.services import add_membership, clean_name, found_organization
 from organizations.tenancy import platform
 
@@ -77,7 +77,10 @@ def _look_up(token: str) -> tuple[UserInvitation, bool]:
     if not digests:
         raise InvitationNotFound
     invitations = UserInvitation.objects.select_related("organization", "invited_by").annotate(
-        account_id=Subquery(User.objects.filter(email=OuterRef("email")).values("pk")[:1])
+        account_id=Subquery(User.objects.filter(email=OuterRef("email")).values("pk")[:1]),
+        requires_second_factor=Subquery(
+            OrganizationSettings.objects.filter(organization=OuterRef("organization")).values("requires_second_factor")
+        ),
     )
     with platform("token look-up"):
         invitation = invitations.filter(token_hash__in=digests).first()
@@ -334,12 +337,10 @@ def _fill_upline(actor: Actor, membership: Membership, upline_id: UUID | None) -
 def password_terms(invitation: UserInvitation) -> PasswordTerms:
     """Return what a new person's password is held against: whether the role, or the organization that the person joins,
     demands a second factor beside it, and the words of the invited address and of the organization's name."""
-    organization = invitation.organization
     second_factor = Role(invitation.invitation_type) in SECOND_FACTOR_ROLES
-    if not second_factor and not founds(invitation):
-        with platform("policy of the organization that invites"):
-            second_factor = settings_of(organization).requires_second_factor
-    return PasswordTerms(second_factor).knowing(invitation.email or "", organization.name)
+    if not founds(invitation):
+        second_factor |= invitation.requires_second_factor  # type: ignore[attr-defined]
+    return PasswordTerms(second_factor).knowing(invitation.email or "", invitation.organization.name)
 
 
 def _new_user(
