@@ -47,7 +47,7 @@ def deactivate_user(*, actor: Actor, user_id: UUID, reason: str, at: datetime) -
     actor.require_platform_staff()
     with platform("deactivate a person"):
         lock_organizations_run_by([user_id])
-        return deactivate_locked(actor=actor, user_id=user_id, reason=reason, at=at)
+        return deactivate_locked(actor=actor, user_id=user_id, reason=reason, at=at)[0]
 
 
 def lock_organizations_run_by(user_ids: Collection[UUID]) -> None:
@@ -58,12 +58,12 @@ def lock_organizations_run_by(user_ids: Collection[UUID]) -> None:
         lock_seats(organization_id=organization_id)
 
 
-def deactivate_locked(*, actor: Actor, user_id: UUID, reason: str, at: datetime) -> User:
-    """The same, in a door that is open and with the organizations locked. Raises as deactivate_user does."""
+def deactivate_locked(*, actor: Actor, user_id: UUID, reason: str, at: datetime) -> tuple[User, bool]:
+    """The same, in a door that is open and with the organizations locked; says beside whether anything changed."""
     require_other_person(actor, user_id)
     user = _locked(user_id)
     if not user.is_active:
-        return user
+        return user, False
     for organization_id in sorted(_run_by(user_id)):
         others = Membership.objects.administrators().filter(organization=organization_id).exclude(user=user_id)
         if not others.exists():
@@ -80,7 +80,7 @@ def deactivate_locked(*, actor: Actor, user_id: UUID, reason: str, at: datetime)
         changes={"is_active": ["true", "false"]},
         detail={"invitations_to_adopt": str(left_open)},
     )
-    return user
+    return user, True
 
 
 def _run_by(user_id: UUID) -> set[UUID]:
@@ -92,14 +92,14 @@ def activate_user(*, actor: Actor, user_id: UUID, reason: str = "", at: datetime
     sign in already stays as they are. Raises NotFound."""
     actor.require_platform_staff()
     with platform("activate a person"):
-        return activate_locked(actor=actor, user_id=user_id, reason=reason)
+        return activate_locked(actor=actor, user_id=user_id, reason=reason)[0]
 
 
-def activate_locked(*, actor: Actor, user_id: UUID, reason: str = "") -> User:
-    """The same, in a door that is open."""
+def activate_locked(*, actor: Actor, user_id: UUID, reason: str = "") -> tuple[User, bool]:
+    """The same, in a door that is open; says beside whether anything changed."""
     user = _locked(user_id)
     if user.is_active:
-        return user
+        return user, False
     user.is_active = True
     user.save(update_fields=["is_active"])
     audit.record(
@@ -109,7 +109,7 @@ def activate_locked(*, actor: Actor, user_id: UUID, reason: str = "") -> User:
         reason=clean_text(reason),
         changes={"is_active": ["false", "true"]},
     )
-    return user
+    return user, True
 
 
 def _locked(user_id: UUID) -> User:

@@ -29,3 +29,11 @@ def events_of(target: Model, *, organization_id: UUID) -> list[AuditEvent]:
         outcome=Outcome.SUCCESS,
     )
     return list(acts.order_by("sequence"))
+
+
+def acts_on(*, target_id: str, organization_id: UUID, action: str) -> list[AuditEvent]:
+    """Return the acts of one kind on a record, in an organization's trail, the latest first. Asked in a door."""
+    acts = AuditEvent.objects.filter(
+        organization_id=organization_id, target_id=target_id, action=action, outcome=Outcome.SUCCESS
+    )
+    return list(acts.order_by("-sequence"))

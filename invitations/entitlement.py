@@ -2,9 +2,11 @@
 acceptance and at each new link."""
 
 from datetime import datetime
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import BooleanField, F, Func, Q
 
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from organizations.agreements.gate import IN_FORCE, AgreementMissing, role_needs_agreement
@@ -66,3 +68,41 @@ def _entitlement(invitation: UserInvitation, role: Role, *, at: datetime) -> tup
         ):
             return InvitationPolicy(email_domains=tuple(email_domains)), has_agreement
     return None
+
+
+def orphans(*, organization: Organization, at: datetime, of: UserInvitation | None = None) -> Q:
+    """Return the condition for open invitations of an organization that nobody can accept, for who sent them may not
+    invite any more: they wait for somebody entitled to adopt them. The same rule as `inviter_is_entitled`, asked of all
+    inviters at once, or of that of one invitation; four statements, however many there are."""
+    open_ones = UserInvitation.objects.open(at=at).filter(organization=organization, invited_by__isnull=False)
+    if of:
+        open_ones = open_ones.filter(pk=of.pk)
+    sent = set(open_ones.order_by().values_list("invited_by", "invitation_type").distinct())
+    if not sent:
+        return Q(pk__in=[])
+    inviters = get_user_model().objects.filter(pk__in={inviter for inviter, _type in sent}, is_active=True)
+    is_staff = Func(F("pk"), function="is_platform_administrator", output_field=BooleanField())
+    staff = set(inviters.annotate(is_staff=is_staff).filter(is_staff=True).values_list("pk", flat=True))
+    held = list(
+        Membership.objects.active()
+        .filter(organization=organization, user__in=inviters)
+        .values_list("user", "role", "is_org_admin")
+    )
+    staff_may_invite = OrganizationSettings.objects.values_list("staff_may_invite", flat=True).get(
+        organization=organization
+    )
+
+    def is_entitled(inviter: UUID, wanted: Role) -> bool:
+        if inviter in staff and may_invite(Role.ADMIN, wanted):
+            return True
+        return any(
+            user == inviter
+            and may_invite(Role(role), wanted, is_org_admin=is_org_admin, staff_may_invite=staff_may_invite)
+            for user, role, is_org_admin in held
+        )
+
+    condition = Q(pk__in=[])
+    for inviter, invitation_type in sent:
+        if not is_entitled(inviter, Role(invitation_type)):
+            condition |= Q(invited_by=inviter, invitation_type=invitation_type)
+    return condition

@@ -145,6 +145,27 @@ class InviterNotEntitled(Refused):
     message = _("This invitation cannot be accepted now. Ask the organization to send you a new one.")
 
 
+class InviterStillEntitled(Conflict):
+    """Who invited may still invite: there is nothing to adopt."""
+
+    code = "inviter_still_entitled"
+    message = _("Who sent this invitation may still invite, so it can be accepted as it is. Nothing needs to be done.")
+
+
+class HeirNotEntitled(Refused):
+    """Who should take over open invitations may not invite for all of their roles."""
+
+    code = "heir_not_entitled"
+    message = _("This person may not invite for all of these roles. Choose somebody else, or cancel the invitations.")
+
+
+class AlreadyActivated(Conflict):
+    """The person has an account: there is no invitation to send again."""
+
+    code = "already_activated"
+    message = _("This person has accepted and has an account. Start a password reset if they cannot get in.")
+
+
 class PracticeNotYours(Refused):
     """A doctor may bring a practice that they run, and no other."""
 

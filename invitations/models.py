@@ -251,6 +251,9 @@ class UserInvitation(TenantModel):
 
 #: The reason that a cancellation by correct_address has. Stored in English, shown in the reader's language.
 ADDRESS_CORRECTED = gettext_noop("Address corrected")
+#: The reason that a cancellation has because who invited left the organization.
+INVITER_LEFT = gettext_noop("Who invited has left the organization")
+OWN_REASONS = (ADDRESS_CORRECTED, INVITER_LEFT)
 
 
 class InvitationHistory(TenantModel):

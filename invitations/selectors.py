@@ -18,6 +18,7 @@ from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_curs
 from organizations.roles import Capability
 
 from .by_day import sent_and_accepted_by_day
+from .entitlement import orphans
 from .errors import NotYourInvitation
 from .models import ADDRESS_CORRECTED, Delivery, InvitationHistory, InvitationQuerySet, StatusWord, UserInvitation
 from .states import Event, Status
@@ -91,7 +92,7 @@ def filtered(invitations: InvitationQuerySet, filters: Filters, *, at: datetime)
         conditions &= Q(created_at__gte=filters.since)
     if filters.until:
         conditions &= Q(created_at__lt=filters.until)
-    if filters.attention in ("open", "expiring"):
+    if filters.attention in ("open", "expiring", "orphaned"):
         conditions &= Q(status=Status.PENDING, expires_at__gt=at)
     if filters.attention == "expiring":
         conditions &= Q(expires_at__lte=at + EXPIRING_SOON)
@@ -117,7 +118,10 @@ def invitation_page(
 
     Raises Malformed (`cursor`) for one that is not ours.
     """
-    invitations = filtered(visible_invitations(actor=actor), filters, at=at).select_related("invited_by")
+    visible = visible_invitations(actor=actor)
+    if filters.attention == "orphaned":
+        visible = visible.filter(orphans(organization=actor.organization, at=at))
+    invitations = filtered(visible, filters, at=at).select_related("invited_by")
     backwards, position = _decode(cursor)
     if position:
         created_at, pk = position
@@ -230,6 +234,8 @@ class Overview:
     COUNTED_AT_MOST: one more means "more than that"."""
 
     failed: int
+    #: Open, and nobody can accept them until a colleague adopts them.
+    orphaned: int
     expiring: int
     waiting: int
     open: int
@@ -256,6 +262,9 @@ def overview(*, actor: Actor, at: datetime) -> Overview:
     )
     return Overview(
         failed=number(Filters(status=StatusWord.FAILED)),
+        orphaned=visible.open(at=at)
+        .filter(orphans(organization=actor.organization, at=at))[: COUNTED_AT_MOST + 1]
+        .count(),
         expiring=number(Filters(attention="expiring")),
         waiting=number(Filters(status=StatusWord.PENDING)),
         open=number(Filters(attention="open")),

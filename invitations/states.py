@@ -26,6 +26,7 @@ class Event(models.TextChoices):
     RENEW = "renew", _("Renewed")
     RESEND = "resend", _("Sent again")
     UPDATE = "update", _("Changed")
+    ADOPT = "adopt", _("Adopted")
 
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {
@@ -35,6 +36,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.PENDING, Event.EXPIRE): Status.EXPIRED,
     (Status.PENDING, Event.RESEND): Status.PENDING,
     (Status.PENDING, Event.UPDATE): Status.PENDING,
+    (Status.PENDING, Event.ADOPT): Status.PENDING,
     (Status.EXPIRED, Event.RENEW): Status.PENDING,
 }
 

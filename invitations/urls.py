@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import detail, invitee, overview, preview, staff
+from .views import detail, invitee, leaving, overview, preview, staff
 
 app_name = "invitations"
 urlpatterns = [
@@ -28,6 +28,10 @@ urlpatterns = [
         staff.correct_address,
         name="correct_address",
     ),
+    path("o/<slug:organization>/invitations/<uuid:invitation_id>/adopt/", leaving.adopt, name="adopt"),
+    path("o/<slug:organization>/people/bulk/", leaving.bulk, name="people_bulk"),
+    path("o/<slug:organization>/people/leave/<uuid:user_id>/", leaving.leave, name="leave"),
+    path("o/<slug:organization>/people/left/<uuid:user_id>/", leaving.left, name="left"),
 ]
 #: The overview stands in the organizations' namespace, and counts invitations: healthivr/urls.py puts it there.
 overview_page = path("", overview.overview, name="overview")

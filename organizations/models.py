@@ -209,6 +209,10 @@ class Membership(TenantModel):
         indexes = [
             # "My organizations", asked by people with several.
             models.Index(fields=["user"], condition=Q(status="active"), name="membership_of_user"),
+            # Who stands below somebody in the sales chain, asked before that person leaves.
+            models.Index(
+                fields=["upline"], condition=Q(status="active", upline__isnull=False), name="membership_below"
+            ),
         ]
 
     def is_unreviewed(self, *, at: datetime) -> bool:

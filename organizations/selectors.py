@@ -1,5 +1,6 @@
 """Reads: who somebody is where, and who belongs to an organization."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -194,6 +195,21 @@ def license_standing(*, actor: Actor, membership: Membership, at: datetime) -> C
         return membership.user.practitioner_credential.standing_at(at)
     except ObjectDoesNotExist:
         return None
+
+
+def unreviewed_people(*, actor: Actor, at: datetime) -> int:
+    """Return how many people of the organization have a membership that nobody has reviewed for 90 days."""
+    actor.require(Capability.REVIEW_ACCESS)
+    due = Membership.objects.unreviewed(at=at).filter(organization=actor.organization)
+    return due.aggregate(people=Count("user", distinct=True))["people"] or 0
+
+
+def names_of_members(*, actor: Actor, user_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of those of some people who are, or were, members of the organization. Needs the right to see
+    people."""
+    actor.require(Capability.VIEW_PEOPLE)
+    members = Membership.objects.filter(organization=actor.organization, user__in=user_ids).select_related("user")
+    return {member.user_id: member.user.get_full_name() for member in members}
 
 
 def invitations_left_behind(*, membership: Membership, at: datetime) -> int:

@@ -43,6 +43,9 @@ STATES: dict[str, tuple[str, str]] = {
     "active": ("success", "check-circle-fill"),
     "ended": ("neutral", "slash-circle"),
     "inactive": ("warning", "pause-circle"),
+    "done": ("success", "check-circle-fill"),
+    "unchanged": ("neutral", "dash-circle"),
+    "refused": ("danger", "exclamation-octagon-fill"),
 }
 
 

@@ -39,6 +39,7 @@ ALLOWED = {
     ("pending", "expire"): "expired",
     ("pending", "resend"): "pending",
     ("pending", "update"): "pending",
+    ("pending", "adopt"): "pending",
     ("expired", "renew"): "pending",
 }
 PAIRS = list(itertools.product(Status, Event))

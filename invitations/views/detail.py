@@ -14,6 +14,7 @@ from accounts.middleware import is_background
 from accounts.outbox import WAITING, DeliveryStatus
 from healthivr.kernel.errors import NotPermitted
 from invitations import selectors
+from invitations.entitlement import orphans
 from invitations.models import LEFT_DELIVERY, UserInvitation
 from invitations.selectors import TimelineItem
 from invitations.states import TRANSITIONS, Event, Status
@@ -74,6 +75,7 @@ def _standing(request: TenantRequest, invitation_id: UUID, *, at: datetime) -> d
     can = {event.value for event in Event if (status, event) in TRANSITIONS} if may_manage else set()
     may_invite = Role(invitation.invitation_type) in invitable_types(actor=actor)
     may_send = may_manage and may_invite
+    is_orphan = invitation.is_open(at=at) and _is_orphan(request, invitation, at=at)
     if not may_send:
         can -= {Event.RESEND.value, Event.RENEW.value}
     is_unreachable = invitation.delivery_status == DeliveryStatus.BOUNCED
@@ -107,6 +109,8 @@ def _standing(request: TenantRequest, invitation_id: UUID, *, at: datetime) -> d
         "language_name": dict(settings.LANGUAGES).get(invitation.language, invitation.language),
         "can": can,
         "may_correct": may_correct,
+        "is_orphan": is_orphan,
+        "may_adopt": is_orphan and may_send,
         "is_unreachable": is_unreachable,
         "resend_is_next": _resend_is_next(invitation, at=at),
         "again": again,
@@ -119,6 +123,12 @@ def _standing(request: TenantRequest, invitation_id: UUID, *, at: datetime) -> d
         "pause": "2s" if (at - invitation.updated_at).total_seconds() < 60 else "15s",
         "seen": f"{invitation.delivery_status}-{invitation.status}-{len(lines)}",
     }
+
+
+def _is_orphan(request: TenantRequest, invitation: UserInvitation, *, at: datetime) -> bool:
+    """Whether who sent it may not invite any more, so that nobody can accept it."""
+    orphaned = orphans(organization=request.actor.organization, at=at, of=invitation)
+    return UserInvitation.objects.filter(orphaned, pk=invitation.pk).exists()
 
 
 def _resend_is_next(invitation: UserInvitation, *, at: datetime) -> bool:

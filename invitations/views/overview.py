@@ -12,7 +12,7 @@ from invitations import selectors
 from organizations.agreements.selectors import attention_of
 from organizations.rights import MEMBERS, needs
 from organizations.roles import Capability
-from organizations.selectors import has_invitations_to_see, invitable_types
+from organizations.selectors import has_invitations_to_see, invitable_types, unreviewed_people
 from organizations.views import TenantRequest
 
 
@@ -29,6 +29,8 @@ def overview(request: TenantRequest, organization: str) -> HttpResponse:
     }
     if request.actor.has(Capability.MANAGE_AGREEMENTS):
         context["agreement"] = attention_of(organization=request.actor.organization, at=timezone.now())
+    if request.actor.has(Capability.REVIEW_ACCESS):
+        context["unreviewed"] = unreviewed_people(actor=request.actor, at=timezone.now())
     if has_invitations_to_see(actor=request.actor):
         numbers = selectors.overview(actor=request.actor, at=timezone.now())
         by_day = numbers.sent_and_accepted_by_day

@@ -83,7 +83,12 @@ def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, s
     """Return each filter in words, with the address of the list without it."""
     active = active_filters(request, form)
     if attention := form.cleaned_data.get("attention"):
-        words = {"expiring": _("Expires within 48 hours"), "open": _("Open"), "accepted": _("Accepted in 30 days")}
+        words = {
+            "expiring": _("Expires within 48 hours"),
+            "open": _("Open"),
+            "accepted": _("Accepted in 30 days"),
+            "orphaned": _("Waits to be adopted"),
+        }
         active.append((words.get(attention, attention), address(request, attention="", cursor="")))
     return active
 

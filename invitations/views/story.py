@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.outbox import DeliveryStatus
 from invitations.messages import DECLINE_REASONS
-from invitations.models import ADDRESS_CORRECTED, Delivery, UserInvitation
+from invitations.models import OWN_REASONS, Delivery, UserInvitation
 from invitations.selectors import TimelineItem
 from invitations.states import Event, Status
 from organizations.roles import Role
@@ -29,6 +29,7 @@ EVENTS: dict[str, tuple[str, str, Words]] = {
     Event.EXPIRE: ("clock-history", "warning", gettext_lazy("Expired")),
     Event.RENEW: ("arrow-repeat", "progress", gettext_lazy("Renewed, with a new link")),
     Event.RESEND: ("arrow-repeat", "progress", gettext_lazy("Sent again, with a new link")),
+    Event.ADOPT: ("person-check", "neutral", gettext_lazy("Taken over, with the same link")),
     Event.UPDATE: ("pencil", "neutral", gettext_lazy("Changed")),
 }
 #: Icon, tone and words of each state of a delivery.
@@ -145,7 +146,7 @@ def _detail(item: TimelineItem) -> str:
         return str(DECLINE_REASONS.get(reason, reason))
     if item.kind == Event.UPDATE:
         return "\n".join(_change(name, values) for name, values in item.changes.items())
-    return _(reason) if reason == ADDRESS_CORRECTED else reason
+    return _(reason) if reason in OWN_REASONS else reason
 
 
 def _change(name: str, values: list[str]) -> str:
