@@ -44,7 +44,7 @@ def deactivate_user(*, actor: Actor, user_id: UUID, reason: str, at: datetime) -
 
     Raises NotFound, OwnAccount, and LastAdministrator when an organization would be left without one.
     """
-    actor.require_platform_staff()
+    actor.require(Capability.RUN_ACCOUNTS)
     with platform("deactivate a person"):
         lock_organizations_run_by([user_id])
         return deactivate_locked(actor=actor, user_id=user_id, reason=reason, at=at)[0]
@@ -90,7 +90,7 @@ def _run_by(user_id: UUID) -> set[UUID]:
 def activate_user(*, actor: Actor, user_id: UUID, reason: str = "", at: datetime) -> User:
     """Give somebody back the right to sign in, with the password that they had. For platform administrators. Who may
     sign in already stays as they are. Raises NotFound."""
-    actor.require_platform_staff()
+    actor.require(Capability.RUN_ACCOUNTS)
     with platform("activate a person"):
         return activate_locked(actor=actor, user_id=user_id, reason=reason)[0]
 

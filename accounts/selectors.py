@@ -16,7 +16,7 @@ from django.db.models import Count, Exists, OuterRef, Prefetch, Q, Subquery, Val
 from django.db.models.functions import Concat
 from django.utils.translation import gettext_lazy as _
 
-from healthivr.kernel.errors import NotFound, NotPermitted
+from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
 from organizations.granting import require_may_administer
 from organizations.models import Membership, MembershipStatus
@@ -25,11 +25,9 @@ from organizations.roles import Capability, Role
 from organizations.tenancy import platform
 
 from .lockout import locked_among
-from .models import User, UserSession
+from .models import Authenticator, User, UserSession
 from .registry import live_sessions
 
-#: Who may look at the accounts of people, beside their names: who runs them, who helps them in, who reviews access.
-SEES_ACCOUNTS = (Capability.MANAGE_PEOPLE, Capability.UNLOCK_PEOPLE, Capability.REVIEW_ACCESS)
 ORDER = ("last_name", "first_name", "pk")
 
 
@@ -62,12 +60,6 @@ def is_everywhere(actor: Actor) -> bool:
 def reach(actor: Actor, reason: str) -> AbstractContextManager[None]:
     """Open the door that the actor's reach needs: all organizations' for platform staff at home, else none more."""
     return platform(reason) if is_everywhere(actor) else nullcontext()
-
-
-def require_sees_accounts(actor: Actor) -> None:
-    """Raise NotPermitted unless the actor may look at the accounts of people."""
-    if not any(actor.has(capability) for capability in SEES_ACCOUNTS):
-        raise NotPermitted
 
 
 def _memberships(actor: Actor) -> "models.QuerySet[Membership]":
@@ -103,7 +95,7 @@ def people_page(
 ) -> Page[User]:
     """Return one page of people by name, each with `shown_memberships`, `is_locked` and `has_second_factor`. The number
     of statements does not depend on that of people. A cursor holds an id and no name. Raises Malformed (`cursor`)."""
-    require_sees_accounts(actor)
+    actor.require(Capability.VIEW_ACCOUNTS)
     with reach(actor, "people of every organization"):
         users = filtered_people(actor=actor, filters=filters, at=at)
         backwards, position = read_cursor(cursor)
@@ -169,7 +161,7 @@ def _shown_memberships(actor: Actor) -> Prefetch:
 
 def person_detail(*, actor: Actor, user_id: UUID, at: datetime) -> User:
     """Return somebody as `people_page` does. Raises NotFound."""
-    require_sees_accounts(actor)
+    actor.require(Capability.VIEW_ACCOUNTS)
     with reach(actor, "a person of any organization"):
         user = _people(actor).filter(pk=user_id).prefetch_related(_shown_memberships(actor)).first()
         if user is None:
@@ -188,12 +180,16 @@ def add_account_facts(users: Collection[User], *, at: datetime) -> None:
 
 
 def people_with_second_factor(user_ids: Iterable[UUID]) -> set[UUID]:
-    """Return which of some people have a second factor: who has given one."""
-    return set(
-        UserSession.objects.filter(user__in=list(user_ids), second_factor_at__isnull=False)
-        .values_list("user", flat=True)
-        .distinct()
-    )
+    """Return which of some people have a second factor that works."""
+    enrolled = Authenticator.objects.filter(user__in=list(user_ids), confirmed_at__isnull=False)
+    return set(enrolled.values_list("user", flat=True))
+
+
+def locked_members(*, actor: Actor, at: datetime) -> set[UUID]:
+    """Return which members of the organization cannot sign in by password just now."""
+    actor.require(Capability.VIEW_PEOPLE)
+    members = Membership.objects.filter(organization=actor.organization, status=MembershipStatus.ACTIVE)
+    return locked_among(members.values_list("user", "user__email"), at=at)
 
 
 def person_sessions(*, actor: Actor, user_id: UUID, at: datetime) -> list[UserSession]:
@@ -220,7 +216,7 @@ class PeopleStats:
 
 def people_stats(*, actor: Actor, at: datetime) -> PeopleStats:
     """Count people. Each number is that of the list with its filter."""
-    require_sees_accounts(actor)
+    actor.require(Capability.VIEW_ACCOUNTS)
 
     def count(status: str) -> int:
         return filtered_people(actor=actor, filters=AccountFilters(status=status), at=at).count()
@@ -230,7 +226,7 @@ def people_stats(*, actor: Actor, at: datetime) -> PeopleStats:
         by_role: dict[str, Any] = dict(
             active.values_list("role").annotate(count=Count("user", distinct=True)).order_by()
         )
-        enrolled = UserSession.objects.filter(user=OuterRef("pk"), second_factor_at__isnull=False)
+        enrolled = Authenticator.objects.filter(user=OuterRef("pk"), confirmed_at__isnull=False)
         members = filtered_people(actor=actor, filters=AccountFilters(status=PersonStatus.ACTIVE), at=at)
         return PeopleStats(
             people=_people(actor).count(),

@@ -37,3 +37,11 @@ def acts_on(*, target_id: str, organization_id: UUID, action: str) -> list[Audit
         organization_id=organization_id, target_id=target_id, action=action, outcome=Outcome.SUCCESS
     )
     return list(acts.order_by("-sequence"))
+
+
+def targets_of(*, target_ids: list[str], organization_id: UUID, action: str) -> set[str]:
+    """Return which of some records an act of one kind is about, in an organization's trail. Asked in a door."""
+    acts = AuditEvent.objects.filter(
+        organization_id=organization_id, target_id__in=target_ids, action=action, outcome=Outcome.SUCCESS
+    )
+    return set(acts.values_list("target_id", flat=True))

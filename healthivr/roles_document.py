@@ -11,6 +11,8 @@ from django.utils import translation
 from organizations.api import OrganizationAPIMixin
 from organizations.rights import Right, right_of
 from organizations.roles import (
+    GRANTABLE_BY,
+    GRANTABLE_BY_ADMINISTRATORS,
     INVITABLE_BY,
     INVITATION_TYPES,
     PATIENT_DATA_ROLES,
@@ -44,7 +46,7 @@ the rights of the last column beside those of the role. A platform administrator
 def written() -> str:
     """Return the whole document."""
     with translation.override("en"):
-        parts = [INTRODUCTION, _roles(), _rights(), _invitations(), _places(), _routes()]
+        parts = [INTRODUCTION, _roles(), _rights(), _invitations(), _grants(), _places(), _routes()]
     return "\n".join(parts)
 
 
@@ -115,6 +117,21 @@ def _sending() -> str:
         founds = [str(sender.label) for sender in senders if founds_organization(kind, sender)]
         rows.append((f"`{kind.value}`", ", ".join(joins) or NO, ", ".join(founds) or NO))
     return _table(("Invited as", "Joins, sent from", "Founds one below, sent from"), rows)
+
+
+def _grants() -> str:
+    rows = [
+        (f"`{role.value}`", ", ".join(f"`{given.value}`" for given in Role if given in GRANTABLE_BY[role]))
+        for role in Role
+        if role in GRANTABLE_BY
+    ]
+    everybody = ", ".join(f"`{role.value}`" for role in Role if role in GRANTABLE_BY_ADMINISTRATORS)
+    return (
+        "## Who gives which role to a member\n\nOnly who runs the organization's people (`people.manage`), never to"
+        " themselves, with a proof of who they are that is fresh, and only a role that works in an organization of that"
+        f" kind. Taking a role away by changing it needs the same right. Every administrator of an organization gives:"
+        f" {everybody}. Beside that:\n\n{_table(('Administrator with the role', 'Gives'), rows)}"
+    )
 
 
 def _places() -> str:

@@ -6,6 +6,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from accounts.people.urls import people_pages
 from healthivr import development, health, views
 from healthivr.api_docs import DocsView
 from invitations.urls import overview_page
@@ -16,14 +17,16 @@ urlpatterns = [
     path("", home, name="home"),
     path("", include("accounts.urls")),
     path("", include("invitations.urls")),
-    path("o/<slug:organization>/", include(([overview_page, *organization_pages], "organizations"))),
+    path("o/<slug:organization>/", include(([overview_page, *people_pages, *organization_pages], "organizations"))),
     path("o/<slug:organization>/practitioners/", include("accounts.practitioners.urls")),
+    path("o/<slug:organization>/people/", include("accounts.people.urls")),
     path("favicon.ico", views.favicon, name="favicon"),
     path("healthz/", health.healthz, name="healthz"),
     path("readyz/", health.readyz, name="readyz"),
     path("api/v1/invitations/", include("invitations.api.urls")),
     path("api/v1/", include("accounts.practitioners.api.urls")),
     path("api/v1/auth/", include("accounts.api.urls")),
+    path("api/v1/admin/users/", include("invitations.api.people.urls")),
     path("api/v1/admin/organizations/", include("organizations.api.urls")),
     path("api/v1/admin/organizations/", include("organizations.api.agreements")),
     path("api/v1/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),

@@ -19,13 +19,13 @@ from accounts.registry import end_sessions_of
 from audit import services as audit
 from audit.models import AuditEvent
 from audit.selectors import acts_on
-from healthivr.kernel.errors import Malformed, NotFound, NotPermitted
+from healthivr.kernel.errors import Malformed, NotFound
 from healthivr.kernel.names import clean_text
 from organizations.actor import Actor
 from organizations.models import Membership, MembershipStatus
 from organizations.roles import Capability, Role
 from organizations.seats import lock_seats
-from organizations.services import end_locked_membership, require_another_administrator
+from organizations.services import PERSON_LEFT, end_locked_membership, require_another_administrator
 from organizations.tenancy import platform
 
 from .adoption import entitled_heir, heirs_for, pass_on
@@ -34,7 +34,6 @@ from .services import cancel_invitation
 
 #: How many of those below somebody in the sales chain are named; all of them are counted.
 NAMED_AT_MOST = 50
-LEFT = "person.left"
 
 
 # --- before ----------------------------------------------------------------------------------------------------------
@@ -163,7 +162,7 @@ def leave_organization(
         ids = ",".join(str(invitation.pk) for invitation in invitations)
         audit.record(
             actor=actor,
-            action=LEFT,
+            action=PERSON_LEFT,
             target=person,
             organization_id=actor.organization_id,
             reason=reason,
@@ -232,9 +231,8 @@ class Receipt:
 def receipts(*, actor: Actor, user_id: UUID) -> list[Receipt]:
     """Return the receipts of somebody who left the organization, the latest first, as the trail has them. Raises
     NotPermitted, and NotFound where there are none."""
-    if not (actor.has(Capability.MANAGE_PEOPLE) or actor.has(Capability.REVIEW_ACCESS)):
-        raise NotPermitted
-    events = acts_on(target_id=str(user_id), organization_id=actor.organization_id, action=LEFT)
+    actor.require(Capability.REVIEW_ACCESS)
+    events = acts_on(target_id=str(user_id), organization_id=actor.organization_id, action=PERSON_LEFT)
     person = User.objects.filter(pk=user_id).first()
     if not events or person is None:
         raise NotFound

@@ -92,7 +92,7 @@ def act_on_people(*, actor: Actor, act: str, ids: Sequence[UUID], reason: str = 
 
 def _require_right(actor: Actor, act: BulkAct) -> None:
     if act in (BulkAct.ACTIVATE, BulkAct.DEACTIVATE):
-        actor.require_platform_staff()
+        actor.require(Capability.RUN_ACCOUNTS)
     else:
         actor.require(Capability.VIEW_INVITATIONS if act == BulkAct.RESEND else Capability.MANAGE_PEOPLE)
 

@@ -15,7 +15,7 @@ from .models import Organization, OrganizationState
 from .paging import PAGE_SIZES
 from .policies import IDLE_MINUTES, INVITATION_HOURS
 from .roles import OrganizationKind, Role, can_work_in
-from .selectors import PeopleFilters
+from .selectors import PeopleFilters, Shown
 
 
 class ServiceForm(forms.Form):
@@ -129,13 +129,14 @@ class PeopleFilterForm(forms.Form):
         widget=forms.TextInput(attrs={"type": "search", "spellcheck": "false", "autocomplete": "off"}),
     )
     role = forms.ChoiceField(label=_("Role"), required=False)
-    status = forms.ChoiceField(
-        label=_("Status"), required=False, choices=[("", _("Members now")), ("ended", _("Former members"))]
-    )
+    status = forms.ChoiceField(label=_("Status"), required=False, choices=[("", _("Members now")), *Shown.choices])
     size = forms.ChoiceField(required=False, choices=[(str(n), n) for n in PAGE_SIZES], widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, kind: OrganizationKind, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, kind: OrganizationKind, sees_accounts: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not sees_accounts:
+            former = (Shown.ENDED.value, Shown.ENDED.label)
+            self.fields["status"].choices = [("", _("Members now")), former]  # type: ignore[attr-defined]
         self.fields["role"].choices = [  # type: ignore[attr-defined]
             ("", _("Any role")),
             *((role.value, role.label) for role in Role if can_work_in(role, kind)),
@@ -144,8 +145,9 @@ class PeopleFilterForm(forms.Form):
     def filters(self) -> PeopleFilters:
         """Return the filters; what is not valid filters nothing, and the form says so."""
         given = self.cleaned_data
+        status = given.get("status")
         return PeopleFilters(
-            text=given.get("text", ""), role=given.get("role", ""), has_ended=given.get("status") == "ended"
+            text=given.get("text", ""), role=given.get("role", ""), shown=Shown(status) if status else None
         )
 
 

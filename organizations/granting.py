@@ -17,13 +17,14 @@ from healthivr.kernel.names import clean_text
 
 from .actor import Actor
 from .agreements.gate import require_agreement
-from .models import Membership
+from .models import Membership, MembershipStatus
 from .roles import NEVER_ADMINISTRATORS, PATIENT_DATA_ROLES, Capability, OrganizationKind, Role, may_grant
 from .seats import lock_seats
 from .selectors import is_platform_administrator
 from .services import (
     AlreadyMember,
     add_membership,
+    change_administrator,
     close_period,
     locked_membership,
     require_another_administrator,
@@ -181,4 +182,38 @@ def grant_role(*, actor: Actor, user_id: UUID, role: str, at: datetime) -> Membe
             at=at,
         )
         roles_changed.send(sender=Membership, membership=membership, actor=actor, at=at)
+    return membership
+
+
+def update_member(
+    *,
+    actor: Actor,
+    user_id: UUID,
+    role: str | None = None,
+    is_org_admin: bool | None = None,
+    membership_id: UUID | None = None,
+    reason: str = "",
+    at: datetime,
+) -> Membership:
+    """Change what a member is: the role, whether they administer, or both; None leaves it. `membership_id` says which
+    membership, of somebody with several. Raises Malformed, NotFound, and what change_role and change_administrator
+    raise; nothing happens then."""
+    actor.require(Capability.MANAGE_PEOPLE)
+    with transaction.atomic():
+        lock_seats(organization_id=actor.organization_id)
+        held = Membership.objects.filter(organization=actor.organization, status=MembershipStatus.ACTIVE, user=user_id)
+        found = list(held.filter(pk=membership_id) if membership_id else held[:2])
+        if not found:
+            raise NotFound
+        if len(found) > 1:
+            raise Malformed(
+                _("This person has several roles here. Say which membership you mean."), field="membership_id"
+            )
+        membership = found[0]
+        if role is not None:
+            membership = change_role(actor=actor, membership_id=membership.pk, role=role, reason=reason, at=at)
+        if is_org_admin is not None:
+            membership = change_administrator(
+                actor=actor, membership_id=membership.pk, is_org_admin=is_org_admin, at=at
+            )
     return membership

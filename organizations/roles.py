@@ -172,11 +172,13 @@ class Capability(StrEnum):
     VIEW_DOWNLINE = "organization.downline"
     VIEW_ORGANIZATIONS = "organizations.view"
     RUN_ORGANIZATIONS = "organizations.run"
+    VIEW_ACCOUNTS = "people.accounts"
     UNLOCK_PEOPLE = "people.unlock"
     REVIEW_ACCESS = "people.review"
     MANAGE_AGREEMENTS = "agreements.manage"
     VIEW_COMPLIANCE = "compliance.view"
     APPROVE_PRACTITIONERS = "practitioners.approve"
+    RUN_ACCOUNTS = "accounts.run"
 
 
 _INVITER = frozenset({Capability.VIEW_INVITATIONS, Capability.INVITE})
@@ -190,6 +192,7 @@ _ADMINISTRATOR = frozenset(
         Capability.VIEW_ORGANIZATION,
         Capability.MANAGE_ORGANIZATION,
         Capability.VIEW_ORGANIZATIONS,
+        Capability.VIEW_ACCOUNTS,
         Capability.UNLOCK_PEOPLE,
         Capability.REVIEW_ACCESS,
         Capability.MANAGE_AGREEMENTS,
@@ -201,7 +204,12 @@ _SELLER = _INVITER | {Capability.VIEW_ORGANIZATION, Capability.VIEW_ORGANIZATION
 ROLE_CAPABILITIES: dict[Role, frozenset[Capability]] = {
     Role.ADMIN: _ADMINISTRATOR
     | _INVITER
-    | {Capability.VIEW_DOWNLINE, Capability.RUN_ORGANIZATIONS, Capability.APPROVE_PRACTITIONERS},
+    | {
+        Capability.VIEW_DOWNLINE,
+        Capability.RUN_ORGANIZATIONS,
+        Capability.APPROVE_PRACTITIONERS,
+        Capability.RUN_ACCOUNTS,
+    },
     Role.CHP_ADMIN: _SELLER | {Capability.VIEW_PEOPLE, Capability.MANAGE_AGREEMENTS, Capability.VIEW_COMPLIANCE},
     Role.MASTER_DISTRIBUTOR: _SELLER,
     Role.DISTRIBUTOR: _SELLER,
@@ -214,13 +222,21 @@ ROLE_CAPABILITIES: dict[Role, frozenset[Capability]] = {
     Role.PHARMACIST: frozenset({Capability.VIEW_ORGANIZATION}),
     Role.LAB_TECH: frozenset({Capability.VIEW_ORGANIZATION}),
     Role.MARKETER: frozenset({Capability.VIEW_ORGANIZATION}),
-    Role.SUPPORT: frozenset({Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE, Capability.UNLOCK_PEOPLE}),
+    Role.SUPPORT: frozenset(
+        {
+            Capability.VIEW_ORGANIZATION,
+            Capability.VIEW_PEOPLE,
+            Capability.VIEW_ACCOUNTS,
+            Capability.UNLOCK_PEOPLE,
+        }
+    ),
     Role.PATIENT: frozenset(),
     Role.PROXY: frozenset(),
     Role.PRIVACY_OFFICER: frozenset(
         {
             Capability.VIEW_ORGANIZATION,
             Capability.VIEW_PEOPLE,
+            Capability.VIEW_ACCOUNTS,
             Capability.REVIEW_ACCESS,
             Capability.VIEW_COMPLIANCE,
         }

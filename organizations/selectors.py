@@ -10,8 +10,21 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import BooleanField, Choices, Count, Func, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import (
+    BooleanField,
+    Choices,
+    Count,
+    Exists,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    TextChoices,
+    Value,
+)
 from django.db.models.functions import Concat
+from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import NotFound
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
@@ -111,16 +124,30 @@ def settings_of(organization: Organization) -> OrganizationSettings:
 PEOPLE_ORDER = ("user__last_name", "user__first_name", "pk")
 
 
-def people(*, actor: Actor, has_ended: bool = False) -> QuerySet[Membership]:
-    """Return the organization's active memberships, or those that ended, with their people, by name. Needs the right to
-    see people."""
+def people(*, actor: Actor, shown: "Shown | None" = None, at: datetime | None = None) -> QuerySet[Membership]:
+    """Return the organization's active memberships, or others (`shown`), with their people, by name. Needs the right to
+    see people. Somebody who has left and come back is no former member; nor is who changed the role."""
     actor.require(Capability.VIEW_PEOPLE)
-    memberships = Membership.objects.filter(status=MembershipStatus.ENDED) if has_ended else Membership.objects.active()
-    return (
-        memberships.filter(organization=actor.organization)
-        .select_related("user", "invited_by", "upline")
-        .order_by(*PEOPLE_ORDER)
-    )
+    memberships = Membership.objects.filter(organization=actor.organization)
+    if shown == Shown.ENDED:
+        here = Membership.objects.filter(organization=actor.organization, status=MembershipStatus.ACTIVE)
+        memberships = memberships.filter(~Exists(here.filter(user=OuterRef("user"))), status=MembershipStatus.ENDED)
+    elif shown == Shown.DEACTIVATED:
+        memberships = memberships.filter(status=MembershipStatus.ACTIVE, user__is_active=False)
+    elif shown == Shown.UNREVIEWED and at:
+        memberships = memberships.unreviewed(at=at)
+    else:
+        memberships = memberships.active()
+    return memberships.select_related("user", "invited_by", "upline").order_by(*PEOPLE_ORDER)
+
+
+class Shown(TextChoices):
+    """Which people a list shows, other than the members now."""
+
+    ENDED = "ended", _("Former members")
+    DEACTIVATED = "deactivated", _("Switched off")
+    LOCKED = "locked", _("Sign-in locked")
+    UNREVIEWED = "unreviewed", _("Access not reviewed for 90 days")
 
 
 @dataclass(frozen=True)
@@ -129,18 +156,24 @@ class PeopleFilters:
 
     text: str = ""
     role: str = ""
-    has_ended: bool = False
+    shown: Shown | None = None
+    #: Nobody but these, where what decides stands above this app.
+    only: frozenset[UUID] | None = None
 
 
-def people_page(*, actor: Actor, filters: PeopleFilters, cursor: str = "", size: int = ROWS) -> Page[Membership]:
+def people_page(
+    *, actor: Actor, filters: PeopleFilters, cursor: str = "", size: int = ROWS, at: datetime
+) -> Page[Membership]:
     """Return one page of the organization's people, by name, with one query and no count. Needs the right to see people.
     Somebody with several roles stands there once for each, and each row knows the others.
 
     A cursor holds the id of a membership and no name, which must not stand in an address; where it stands among the
     names is read in the same query. Raises Malformed (`cursor`) for one that is not ours.
     """
-    memberships = people(actor=actor, has_ended=filters.has_ended)
-    if not filters.has_ended:
+    memberships = people(actor=actor, shown=filters.shown, at=at)
+    if filters.only is not None:
+        memberships = memberships.filter(user__in=filters.only)
+    if filters.shown != Shown.ENDED:
         of_the_same = Membership.objects.active().filter(organization=OuterRef("organization"), user=OuterRef("user"))
         others = of_the_same.exclude(pk=OuterRef("pk")).order_by("role").values("role")
         memberships = memberships.annotate(other_roles=ArraySubquery(others))
@@ -180,8 +213,12 @@ def _beside(position: str, *, backwards: bool) -> Q:
 
 
 def person(*, actor: Actor, membership_id: UUID) -> Membership:
-    """Return one membership with its person. Raises NotFound."""
-    membership = people(actor=actor).filter(pk=membership_id).first()
+    """Return one membership with its person; of somebody who is switched off only to who runs the people. Raises
+    NotFound."""
+    found = people(actor=actor)
+    if actor.has(Capability.MANAGE_PEOPLE):
+        found = found | people(actor=actor, shown=Shown.DEACTIVATED)
+    membership = found.filter(pk=membership_id).first()
     if membership is None:
         raise NotFound
     return membership
@@ -195,6 +232,13 @@ def license_standing(*, actor: Actor, membership: Membership, at: datetime) -> C
         return membership.user.practitioner_credential.standing_at(at)
     except ObjectDoesNotExist:
         return None
+
+
+def memberships_of(*, actor: Actor, user_id: UUID) -> list[Membership]:
+    """Return what a member is in the organization now, the oldest first. Needs the right to see people."""
+    actor.require(Capability.VIEW_PEOPLE)
+    held = Membership.objects.filter(organization=actor.organization, user=user_id, status=MembershipStatus.ACTIVE)
+    return list(held.order_by("started_at", "pk"))
 
 
 def unreviewed_people(*, actor: Actor, at: datetime) -> int:

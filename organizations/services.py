@@ -31,6 +31,9 @@ membership_ended = Signal()
 #: `membership` (the one given, changed or ended), `actor` and `at`. Who refuses raises a domain error: nothing happens.
 roles_changed = Signal()
 
+#: The act in the trail that ends all of somebody's access to an organization; its receipt is read from there.
+PERSON_LEFT = "person.left"
+
 SLUG_LENGTH = 60
 
 

@@ -1,4 +1,5 @@
-"""Pages below /o/<organization>/ that this app answers for. (The overview counts invitations: healthivr/urls.py.)"""
+"""Pages below /o/<organization>/ that this app answers for. (The overview counts invitations, and the pages of people say
+much about accounts: healthivr/urls.py.)"""
 
 from django.urls import path
 
@@ -8,8 +9,6 @@ from .views import directory
 
 urlpatterns = [
     *agreement_pages,
-    path("people/", views.people, name="people"),
-    path("people/<uuid:membership_id>/", views.member, name="member"),
     path("people/<uuid:membership_id>/administrator/", views.change_administrator, name="change_administrator"),
     path("people/<uuid:membership_id>/end/", views.end_membership, name="end_membership"),
     path("settings/", views.settings, name="settings"),

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from accounts.lockout import reserve_guess
-from accounts.models import SignInLock, User
+from accounts.models import Authenticator, SignInLock, User
 from accounts.selectors import (
     AccountFilters,
     PersonStatus,
@@ -30,6 +30,11 @@ from organizations.granting import Outranked
 from organizations.models import OrganizationSettings
 from organizations.roles import Role
 from organizations.tenancy import platform, tenant
+
+
+def enrol(user: User, **facts: Any) -> None:
+    at = user.created_at
+    Authenticator.objects.create(user=user, seed=b"sealed", created_at=at, **{"confirmed_at": at, **facts})
 
 
 def found(actor: Actor, at: datetime, **filters: str) -> list[str]:
@@ -56,7 +61,7 @@ def crowd(world: World, now: datetime) -> World:
         joe = member("Joe", started_at=now - timedelta(days=90))
         MembershipFactory(organization=world.practice, user=joe, role=Role.PRIVACY_OFFICER, started_at=at)
         MembershipFactory(organization=world.strange_practice, user=ivy, role=Role.DOCTOR, started_at=at)
-    session_of(joe)
+    enrol(joe)
     for _guess in range(5):
         reserve_guess(email="Ivy@example.org", known_browser="", at=now)
     return world
@@ -237,9 +242,9 @@ def test_stats__of_an_organization_and_of_all__what_sql_counts(crowd: World, now
     assert set(stats.by_role) == set(Role.values)
 
 
-def test_second_factor__of_who_has_given_one__and_of_nobody_else(world: World) -> None:
-    session_of(world.mia)
-    session_of(world.omar, second_factor_at=None)
+def test_second_factor__confirmed__and_not_merely_begun(world: World) -> None:
+    enrol(world.mia)
+    enrol(world.omar, confirmed_at=None)
     everybody: Iterable[Any] = User.objects.values_list("pk", flat=True)
     assert people_with_second_factor(everybody) == {world.mia.pk}
     assert people_with_second_factor([world.lee.pk]) == set()

@@ -46,6 +46,7 @@ from organizations.agreements.models import BaaReminder, BusinessAssociateAgreem
 from organizations.agreements.states import AgreementStatus
 from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import OrganizationKind, Role
+from organizations.services import PERSON_LEFT
 from organizations.tenancy import platform, tenant
 from patients.models import Patient
 
@@ -313,6 +314,20 @@ POLICY: dict[str, list[Ask]] = {
         page(lowest=200),
         page("POST", lowest=403, body={"organization_name": "Lee and Partners", "idle_minutes": "10"}),
     ],
+    # --- people
+    "people:review": [page(lowest=403), page("POST", lowest=403, body={"verdict": "keep", "ids": []})],
+    "people:review_table": [page("POST", lowest=403, allowed=200)],
+    "people:change_role": [page("POST", lowest=403, body={"role": "lab_tech"})],
+    "people:grant_role": [page("POST", lowest=403, body={"role": "privacy_officer"})],
+    "people:unlock": [page("POST", lowest=403)],
+    "people:reset_password": [page("POST", lowest=403, body={"reason": "A lost phone"})],
+    "people:end_sessions": [page("POST", lowest=403)],
+    "people:deactivate": [page("POST", lowest=403, by="ana", body={"reason": "She moved."})],
+    "people:activate": [page("POST", lowest=403, by="ana")],
+    "invitations:leave": [page(lowest=403), page("POST", lowest=403, body={"reason": "She moved."})],
+    "invitations:left": [page(lowest=403)],
+    "invitations:people_bulk": [page("POST", lowest=403, allowed=200, body={"act": "reset", "ids": ["{omar}"]})],
+    "invitations:adopt": [page("POST", lowest=403)],
     # --- the platform's pages
     "practitioners:list": [platform_page()],
     "practitioners:detail": [platform_page()],
@@ -391,6 +406,23 @@ POLICY: dict[str, list[Ask]] = {
         page("POST", lowest=403, by="ana", body={"reason": "They closed."}),
     ],
     "organizations:activate": [page("POST", lowest=403, by="ana")],
+    # --- people: who runs an organization acts on its members, the platform switches accounts on and off
+    "people_api:list": [call("GET", allowed=200), call("POST", allowed=201, body=NEW)],
+    "people_api:stats": [call("GET", allowed=200)],
+    "people_api:bulk": [call("POST", allowed=200, body={"act": "reset", "ids": ["{omar}"]})],
+    "people_api:detail": [
+        call("GET", allowed=200),
+        call("PUT", allowed=200, body={"role": "lab_tech", "is_org_admin": False}),
+        call("PATCH", allowed=200, body={"role": "lab_tech"}),
+    ],
+    "people_api:activate": [call("PATCH", allowed=200, by="ana", body={})],
+    "people_api:deactivate": [call("PATCH", allowed=200, by="ana", body={"reason": "He moved."})],
+    "people_api:password": [call("PATCH", allowed=200, body={})],
+    "people_api:unlock": [call("POST", allowed=200, body={})],
+    "people_api:roles": [call("POST", allowed=200, body={"role": "privacy_officer"})],
+    "people_api:sessions": [call("GET", allowed=200), call("DELETE", allowed=200)],
+    "people_api:leave": [call("GET", allowed=200), call("POST", allowed=200, body={"reason": "He moved."})],
+    "people_api:resend": [call("POST", allowed=200, body={})],
     # --- organizations: their administrators see and change their own; who runs them all does the rest
     "organizations_api:list": [
         call("GET", allowed=200),
@@ -502,6 +534,7 @@ class Door:
             "organization": getattr(self.world, ask.where).slug,
             "invitation_id": invitation.pk,
             "membership_id": self.rows["organizations_membership"].pk,
+            "user_id": self.world.omar.pk,
             "agreement_id": self._agreement(ask).pk,
             "credential_id": self.rows["accounts_practitionercredential"].pk,
             "identity_id": self.rows["accounts_externalidentity"].pk,
@@ -541,6 +574,8 @@ class Door:
 
     def filled(self, value: Any) -> Any:
         """Return a value of a body; `{omar}` is that person's id."""
+        if isinstance(value, list):
+            return [self.filled(entry) for entry in value]
         is_person = isinstance(value, str) and value.startswith("{")
         return str(getattr(self.world, value.strip("{}")).pk) if is_person else value
 
@@ -565,6 +600,7 @@ class Door:
             return {
                 "invitation_id": self.world.strange_invitation.pk,
                 "membership_id": Membership.objects.get().pk,
+                "user_id": self.world.stone.pk,
                 "organization_id": self.world.strange_practice.pk,
                 "agreement_id": BusinessAssociateAgreement.objects.get(status=AgreementStatus.SENT).pk,
                 "session_id": session_of(self.world.stone).pk,
@@ -663,6 +699,23 @@ def door(world: World, settings: Any) -> Door:
                 organization=world.practice, agreement=agreement, offset=90, sent_at=at, created_at=at
             ),
         }
+    for place, by, who in (
+        (world.practice, world.lee, world.omar),
+        (world.strange_practice, world.stone, world.stone),
+    ):
+        with tenant(place):  # they left once, and came back: there is a receipt
+            audit.record(
+                actor=world.actor(by),
+                action=PERSON_LEFT,
+                target=who,
+                organization_id=place.pk,
+                reason="To travel.",
+                detail={
+                    "at": at.isoformat(),
+                    **dict.fromkeys(("memberships", "cancelled", "handed_over", "heir"), ""),
+                    **dict.fromkeys(("sessions", "below"), "0"),
+                },
+            )
     return Door(world, expired, rows)
 
 
@@ -711,7 +764,7 @@ PRACTICES = [(route, ask) for route, ask in ASKED if ask.where == "practice" and
 IN_URL = [(route, ask) for route, ask in PRACTICES if "<slug:organization>" in route.pattern]
 BY_HEADER = [(route, ask) for route, ask in PRACTICES if ask.anonymous == 401 != ask.allowed and not ask.htmx]
 #: Answers without a name in them.
-NUMBERS = {"organizations_api:stats"}
+NUMBERS = {"organizations_api:stats", "people_api:stats", "people_api:sessions"}
 #: What is about nobody but oneself (/api/v1/auth/) asks no organization.
 BY_HEADER = [
     (route, ask)

@@ -55,6 +55,26 @@ ROUTES = {
     ("POST", "/api/v1/auth/second-factor/recovery-codes/"),
     ("POST", "/api/v1/auth/verify/"),
 }
+USERS = "/api/v1/admin/users/"
+ROUTES |= {
+    ("GET", USERS),
+    ("POST", USERS),
+    ("GET", f"{USERS}stats/"),
+    ("POST", f"{USERS}bulk/"),
+    ("GET", f"{USERS}{{user_id}}/"),
+    ("PUT", f"{USERS}{{user_id}}/"),
+    ("PATCH", f"{USERS}{{user_id}}/"),
+    ("PATCH", f"{USERS}{{user_id}}/activate/"),
+    ("PATCH", f"{USERS}{{user_id}}/deactivate/"),
+    ("PATCH", f"{USERS}{{user_id}}/password/"),
+    ("POST", f"{USERS}{{user_id}}/unlock/"),
+    ("POST", f"{USERS}{{user_id}}/roles/"),
+    ("GET", f"{USERS}{{user_id}}/sessions/"),
+    ("DELETE", f"{USERS}{{user_id}}/sessions/"),
+    ("GET", f"{USERS}{{user_id}}/leave/"),
+    ("POST", f"{USERS}{{user_id}}/leave/"),
+    ("POST", f"{USERS}{{invitation_id}}/resend-invitation/"),
+}
 ROUTES |= {
     ("GET", "/api/v1/practitioner/"),
     ("PUT", "/api/v1/practitioner/"),

@@ -17,12 +17,14 @@ from invitations.leaving import leave_organization, preview_leaving, receipts
 from invitations.leaving_forms import BulkForm, LeaveForm
 from invitations.people import BulkAct, act_on_people
 from invitations.states import IllegalTransition
-from organizations.roles import Role
+from organizations.rights import needs
+from organizations.roles import Capability, Role
 from organizations.selectors import names_of_members
 from organizations.services import LastAdministrator
 from organizations.views import TenantRequest
 
 
+@needs(Capability.MANAGE_PEOPLE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def leave(request: TenantRequest, organization: str, user_id: UUID) -> HttpResponse:
     """Show what it will touch when somebody leaves, then do it all at once."""
@@ -61,6 +63,7 @@ def leave(request: TenantRequest, organization: str, user_id: UUID) -> HttpRespo
     )
 
 
+@needs(Capability.REVIEW_ACCESS)
 @require_safe
 def left(request: TenantRequest, organization: str, user_id: UUID) -> HttpResponse:
     """The receipt of who left, as the trail has it."""
@@ -68,6 +71,7 @@ def left(request: TenantRequest, organization: str, user_id: UUID) -> HttpRespon
     return render(request, "invitations/left.html", {"receipts": found, "person": found[0].person})
 
 
+@needs(Capability.VIEW_INVITATIONS)
 @require_POST
 def adopt(request: TenantRequest, organization: str, invitation_id: UUID) -> HttpResponse:
     """Answer for an invitation whose inviter may not invite any more."""
@@ -80,6 +84,7 @@ def adopt(request: TenantRequest, organization: str, invitation_id: UUID) -> Htt
     return redirect("invitations:detail", organization, invitation_id)
 
 
+@needs(Capability.MANAGE_PEOPLE)
 @require_POST
 def bulk(request: TenantRequest, organization: str) -> HttpResponse:
     """Say what is about to happen to those who were chosen; once that is confirmed, do it and say what became of each."""

@@ -172,6 +172,7 @@ ADMINISTRATION = {
     "organization.view",
     "organization.manage",
     "organizations.view",
+    "people.accounts",
     "people.unlock",
     "people.review",
     "agreements.manage",
@@ -179,7 +180,9 @@ ADMINISTRATION = {
 }
 INVITING = {"invitations.view", "invitations.create"}
 RIGHTS = {
-    "admin": ADMINISTRATION | INVITING | {"organization.downline", "organizations.run", "practitioners.approve"},
+    "admin": ADMINISTRATION
+    | INVITING
+    | {"organization.downline", "organizations.run", "practitioners.approve", "accounts.run"},
     "chp_admin": INVITING
     | {
         "organization.view",
@@ -200,10 +203,10 @@ RIGHTS = {
     "pharmacist": {"organization.view"},
     "lab_tech": {"organization.view"},
     "marketer": {"organization.view"},
-    "support": {"organization.view", "people.view", "people.unlock"},
+    "support": {"organization.view", "people.view", "people.accounts", "people.unlock"},
     "patient": set(),
     "proxy": set(),
-    "privacy_officer": {"organization.view", "people.view", "people.review", "compliance.view"},
+    "privacy_officer": {"organization.view", "people.view", "people.accounts", "people.review", "compliance.view"},
 }
 
 
@@ -220,7 +223,12 @@ def test_capabilities__of_each_role__exactly_these(role: str) -> None:
 
 def test_capabilities__several_roles__add_up_and_none_gives_none() -> None:
     both = capabilities(roles=frozenset({Role.MEDICAL_STAFF, Role.SUPPORT}), is_org_admin=False)
-    assert both == {Capability.VIEW_ORGANIZATION, Capability.VIEW_PEOPLE, Capability.UNLOCK_PEOPLE}
+    assert both == {
+        Capability.VIEW_ORGANIZATION,
+        Capability.VIEW_PEOPLE,
+        Capability.VIEW_ACCOUNTS,
+        Capability.UNLOCK_PEOPLE,
+    }
     assert capabilities(roles=frozenset(), is_org_admin=False) == frozenset()
 
 

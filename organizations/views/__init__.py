@@ -14,11 +14,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from healthivr.kernel.errors import DomainError
 from organizations import selectors, services
 from organizations.actor import Actor
-from organizations.forms import BelowFilterForm, EndMembershipForm, OrganizationForm, PeopleFilterForm
+from organizations.forms import BelowFilterForm, EndMembershipForm, OrganizationForm
 from organizations.models import Membership
-from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.rights import needs
-from organizations.roles import LICENSED_ROLES, Capability, OrganizationKind
+from organizations.roles import Capability
 
 if TYPE_CHECKING:
     from accounts.models import User, UserSession
@@ -46,55 +45,6 @@ def home(request: PersonalRequest) -> HttpResponse:
     if len(belongings) == 1:
         return redirect("organizations:overview", belongings[0].organization.slug)
     return render(request, "organizations/home.html", {"belongings": belongings})
-
-
-@needs(Capability.VIEW_PEOPLE)
-@require_safe
-def people(request: TenantRequest, organization: str) -> HttpResponse:
-    """Who belongs to the organization, by name, as the address filters them."""
-    form = PeopleFilterForm(request.GET, kind=OrganizationKind(request.actor.organization.kind))
-    form.is_valid()
-    size = int(form.cleaned_data.get("size") or ROWS)
-    filters, cursor = form.filters(), request.GET.get("cursor", "")
-    page = selectors.people_page(actor=request.actor, filters=filters, cursor=cursor, size=size)
-    if cursor and not page.items:  # whoever stood there has gone meanwhile
-        return redirect(address(request, cursor=""))
-    context = {
-        "form": form,
-        "memberships": page.items,
-        "page": neighbours(request, page, size=size),
-        "active": active_filters(request, form),
-        "has_ended": filters.has_ended,
-        "may_invite": bool(selectors.invitable_types(actor=request.actor)),
-    }
-    is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
-    response = render(request, "organizations/_people.html" if is_part else "organizations/people.html", context)
-    response["Vary"] = "HX-Request"
-    return response
-
-
-@needs(Capability.VIEW_PEOPLE)
-@require_safe
-def member(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
-    """One person's membership, and what may be done about it."""
-    actor = request.actor
-    membership = selectors.person(actor=actor, membership_id=membership_id)
-    may_manage = actor.has(Capability.MANAGE_PEOPLE)
-    standing, shows_license = None, may_manage and membership.role in LICENSED_ROLES
-    if shows_license:
-        standing = selectors.license_standing(actor=actor, membership=membership, at=timezone.now())
-    return render(
-        request,
-        "organizations/member.html",
-        {
-            "membership": membership,
-            "may_manage": may_manage,
-            "shows_license": shows_license,
-            "license_standing": standing,
-            "can_change": services.can_change_administrator(membership),
-            "is_me": membership.user_id == actor.user_id,
-        },
-    )
 
 
 @needs(Capability.MANAGE_PEOPLE)

@@ -350,7 +350,24 @@
   });
   document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
 
+  /* Several rows at once: the bar says how many are chosen. */
+  function prepareBulk(form) {
+    const count = document.querySelector("[data-bulk-count]");
+    const words = count.textContent;
+    const show = () => {
+      const boxes = Array.from(form.elements).filter((box) => box.name === "ids" && box.checked);
+      const chosen = new Set(boxes.map((box) => box.value)).size;
+      const { one, many } = count.dataset;
+      count.textContent = chosen === 0 ? words : chosen === 1 ? one : many.replace("#n", String(chosen));
+    };
+    for (const box of form.elements) {
+      box.addEventListener("change", show);
+    }
+    show();
+  }
+
   const PARTS = [
+    ["form[data-bulk]", prepareBulk],
     ["[data-password]", preparePassword],
     ["[data-password-hints]", prepareHints],
     ["[data-count] textarea", prepareCounter],

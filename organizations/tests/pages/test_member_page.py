@@ -29,6 +29,10 @@ def here(world: World, user: User, act: str = "") -> str:
     return f"{PEOPLE}{membership(world, user).pk}/{act}"
 
 
+#: What an administrator of the practice may do about one of its staff, beside administration.
+ACTS = ["Change the role", "Give the role", "Start the reset"]
+
+
 # --- what it shows ---------------------------------------------------------------------------------------------------
 def test_member__administrator__facts_and_acts(world: World) -> None:
     with platform("test"):
@@ -37,15 +41,16 @@ def test_member__administrator__facts_and_acts(world: World) -> None:
     assert page.heading == "Mia Novak"
     for words in ("mia@example.org", "Medical staff", "Administrator No", "Jun Lee", "Omar Haddad"):
         assert words in page.main
-    assert page.buttons == ["Make administrator"]
-    assert page.links["End membership"] == here(world, world.mia, "end/")
+    assert page.buttons == ["Make administrator", *ACTS]
+    assert page.links["End all access"] == f"{PEOPLE}leave/{world.mia.pk}/"
 
 
 def test_member__somebody_who_only_sees_people__facts_and_no_acts(world: World) -> None:
     page = read(browser(world.omar).get(here(world, world.mia)))
     assert page.heading == "Mia Novak"
     assert page.buttons == []
-    assert "End membership" not in page.links
+    assert "End all access" not in page.links
+    assert "Last sign-in" not in page.main
 
 
 @pytest.mark.seed("S0.24")
@@ -84,7 +89,7 @@ def test_change_administrator__made_and_taken_away__said_so_each_time(world: Wor
     assert (response.status_code, response["Location"]) == (302, address)
     page = read(client.get(address))
     assert page.notices == ["Mia Novak now runs the organization: its people, its settings and all of its invitations."]
-    assert page.buttons == ["Take administration away"]
+    assert page.buttons == ["Take administration away", *ACTS]
     assert membership(world, world.mia).is_org_admin
     submit(client, address, to=act, is_org_admin="no")
     page = read(client.get(address))
@@ -97,12 +102,12 @@ def test_take_administration_away__before_it_happens__the_page_says_to_whom_and_
         Membership.objects.filter(user=world.omar).update(is_org_admin=True)
     client = browser(world.lee)
     page = read(client.get(here(world, world.omar)))
-    (step,) = [details for details in page.tree.all("main")[0].all("details") if details.all("button")]
+    step = next(details for details in page.tree.all("main")[0].all("details") if details.all("button"))
     assert "open" not in step.attributes, "asks first"
     assert step.all("summary")[0].text == "Take administration away…"
     assert "Omar Haddad can no longer change the people and the settings of Lee Family Practice" in step.text
     assert "What Omar Haddad may do as Office administrator stays." in step.text
-    assert [button.text for button in step.all("button")] == ["Take administration away"] == page.buttons
+    assert [button.text for button in step.all("button")] == ["Take administration away"] == page.buttons[:1]
     own = read(client.get(here(world, world.lee)))
     assert own.buttons == ["Give up administration"]
     assert "Only another administrator can give it back to you." in own.main
@@ -110,12 +115,12 @@ def test_take_administration_away__before_it_happens__the_page_says_to_whom_and_
 
 def test_make_administrator__before_it_happens__the_page_says_what_it_gives(world: World) -> None:
     page = read(browser(world.lee).get(here(world, world.omar)))
-    (step,) = [details for details in page.tree.all("main")[0].all("details") if details.all("button")]
+    step = next(details for details in page.tree.all("main")[0].all("details") if details.all("button"))
     assert "open" not in step.attributes, "asks first"
     assert step.all("summary")[0].text == "Make administrator…"
     assert "Omar Haddad can change the people, the settings and all invitations of Lee Family Practice" in step.text
     assert "What Omar Haddad may do as Office administrator stays." in step.text
-    assert [button.text for button in step.all("button")] == ["Make administrator"] == page.buttons
+    assert [button.text for button in step.all("button")] == ["Make administrator"] == page.buttons[:1]
 
 
 def test_member__administration_comes_with_the_role__neither_offered_nor_taken(world: World) -> None:
@@ -123,7 +128,7 @@ def test_member__administration_comes_with_the_role__neither_offered_nor_taken(w
         ana = Membership.objects.get(user=world.ana).pk
         patient = MembershipFactory(organization=world.practice, role=Role.PATIENT).pk
     assert read(browser(world.ana).get(f"/o/platform/people/{ana}/")).buttons == []
-    assert read(browser(world.lee).get(f"{PEOPLE}{patient}/")).buttons == []
+    assert read(browser(world.lee).get(f"{PEOPLE}{patient}/")).buttons == ["Give the role", "Start the reset"]
 
 
 def test_change_administrator__the_last_one__refused_on_the_page(world: World) -> None:
