@@ -7,7 +7,6 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("invitations", "0004_history_append_only"),
-        ("organizations", "0010_chain_below"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("organizations", "0009_agreements"),
+        ("organizations", "0010_standing"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
