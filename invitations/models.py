@@ -215,6 +215,12 @@ class UserInvitation(TenantModel):
                 condition=Q(accepted_at__isnull=False),
                 name="invitation_accepted",
             ),
+            # Whose open invitations nobody can accept any more: entitlement.py walks from inviter to inviter.
+            models.Index(
+                fields=["organization", "invited_by", "invitation_type"],
+                condition=Q(status=Status.PENDING),
+                name="invitation_open_inviter",
+            ),
             # The sweep.
             models.Index(fields=["expires_at"], condition=Q(status=Status.PENDING), name="invitation_due"),
         ]

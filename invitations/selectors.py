@@ -120,7 +120,7 @@ def invitation_page(
     """
     visible = visible_invitations(actor=actor)
     if filters.attention == "orphaned":
-        visible = visible.filter(orphans(organization=actor.organization, at=at))
+        visible = visible.filter(orphans(organization=actor.organization))
     invitations = filtered(visible, filters, at=at).select_related("invited_by")
     backwards, position = _decode(cursor)
     if position:
@@ -262,9 +262,7 @@ def overview(*, actor: Actor, at: datetime) -> Overview:
     )
     return Overview(
         failed=number(Filters(status=StatusWord.FAILED)),
-        orphaned=visible.open(at=at)
-        .filter(orphans(organization=actor.organization, at=at))[: COUNTED_AT_MOST + 1]
-        .count(),
+        orphaned=visible.open(at=at).filter(orphans(organization=actor.organization))[: COUNTED_AT_MOST + 1].count(),
         expiring=number(Filters(attention="expiring")),
         waiting=number(Filters(status=StatusWord.PENDING)),
         open=number(Filters(attention="open")),

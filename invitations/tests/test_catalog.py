@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from healthivr.testing.database import as_owner
 from healthivr.testing.world import World
+from invitations.entitlement import SENT_BY_WHOM
 from invitations.models import Delivery, InvitationHistory, InvitationQuerySet, UserInvitation
 from invitations.selectors import Filters, filtered
 from organizations.tenancy import platform, tenant
@@ -164,6 +165,9 @@ def _invitations_use_their_indexes(world: World) -> None:
         plans["invitation_open"] = plan(first_page_of(mine, Filters(status="failed")))
         plans["invitation_sent"] = plan(mine.filter(sent_at__gte=month))
         plans["invitation_accepted"] = plan(mine.filter(accepted_at__gte=month))
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {SENT_BY_WHOM}", [world.practice.pk, world.practice.pk])
+            plans["invitation_open_inviter"] = "\n".join(line for (line,) in cursor.fetchall())
         # The beginning of an address among those that are open, as the API asks for it.
         beginning = plan(first_page_of(mine, Filters(status="failed", email="nobody")))
         assert "invitation_one_open_an_address" in beginning, beginning

@@ -106,7 +106,7 @@ def test_overview__many_rows__each_number_from_its_index(committed_world: World,
     with asked() as statements:
         numbers = seen_by(world, getattr(world, who), at=timezone.now())
     assert (numbers.open, numbers.accepted) == ((1001, 1001) if who == "lee" else (0, 0))
-    assert len(statements) == 6
+    assert len(statements) == 7
     read = 0
     with tenant(world.practice), connection.cursor() as cursor:
         for statement in statements:

@@ -127,7 +127,7 @@ def _standing(request: TenantRequest, invitation_id: UUID, *, at: datetime) -> d
 
 def _is_orphan(request: TenantRequest, invitation: UserInvitation, *, at: datetime) -> bool:
     """Whether who sent it may not invite any more, so that nobody can accept it."""
-    orphaned = orphans(organization=request.actor.organization, at=at, of=invitation)
+    orphaned = orphans(organization=request.actor.organization, of=invitation)
     return UserInvitation.objects.filter(orphaned, pk=invitation.pk).exists()
 
 
