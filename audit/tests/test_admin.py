@@ -14,13 +14,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import AccountMail, Authenticator, FactorReset, RecoveryCode, SetupLink, User
+from accounts.models import AccountMail, User
 from accounts.services import create_setup_link
 from audit import services as audit
 from audit.admin import AuditedAdmin
 from audit.models import AuditEvent
 from healthivr.testing.factories import InvitationFactory, MembershipFactory, OrganizationFactory, UserFactory
 from healthivr.testing.pages import parse
+from healthivr.testing.rows import rows_of_everything
 from healthivr.testing.world import World
 from invitations.models import Delivery, InvitationBatch, InvitationHistory
 from invitations.states import Event
@@ -46,22 +47,9 @@ def listed(model: type[Model]) -> str:
 
 
 @pytest.fixture
-def full_world(world: World, now: datetime) -> World:
+def full_world(world: World) -> World:
     """A row of every model."""
-    with platform("test"):
-        own: dict[str, Any] = {"organization": world.practice}
-        Delivery.objects.create(invitation=world.invitation, next_try_at=now, created_at=now, **own)
-        InvitationHistory.objects.create(
-            invitation=world.invitation, event=Event.RESEND, at=now, token_hash="e" * 64, **own
-        )
-        InvitationBatch.objects.create(**own)
-        Patient.objects.create(**own)
-        audit.record(actor=world.actor(world.lee), action="test.act", target=world.practice)
-    AccountMail.objects.create(kind="password_reset", user=world.lee, next_try_at=now, created_at=now)
-    SetupLink.objects.create(digest="d" * 64, expires_at=now)
-    Authenticator.objects.create(user=world.lee, seed=b"", created_at=now)
-    RecoveryCode.objects.create(user=world.lee, digest="k:0", created_at=now)
-    FactorReset.objects.create(user=world.lee, started_by=world.ana, created_at=now, expires_at=now)
+    rows_of_everything(world)
     return world
 
 
