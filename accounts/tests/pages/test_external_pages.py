@@ -609,3 +609,28 @@ def test_secrets__of_a_sign_in__are_neither_stored_nor_logged(
         assert secret not in caplog.text
         assert secret not in stored
     assert PENDING not in stored
+
+
+# --- what stands behind another wall ---------------------------------------------------------------------------------
+def test_answer__that_was_not_believed__is_forgotten_all_the_same(world: World, provider: IdentityProvider) -> None:
+    client = browser()
+    path = provider.sign_in("mia", begin(client))
+    provider.claim = LIES["another nonce"][0]
+    refused(client, client.get(path), 401, INVALID)
+    refused(client, client.get(path), 401, EXPIRED)
+
+
+def test_metadata__that_is_too_long__is_not_read_to_its_end(world: World, provider: IdentityProvider) -> None:
+    provider.metadata["service_documentation"] = f"http://localhost/{'x' * our_side.MOST_BYTES}"
+    client = browser()
+    refused(client, client.get(BEGIN), 503, "does not answer")
+
+
+def test_sign_in__another_subject_of_somebody_with_a_second_factor__is_not_asked_for_it(
+    world: World, provider: IdentityProvider
+) -> None:
+    link(world.mia)
+    phone_of(world.mia)
+    provider.knows("usurper", email="mia@example.org", email_verified=True)
+    client = browser()
+    refused(client, come_back(client, provider, "usurper"), 403, "opens no account")
