@@ -618,6 +618,7 @@ def test_answer__that_was_not_believed__is_forgotten_all_the_same(world: World, 
     provider.claim = LIES["another nonce"][0]
     refused(client, client.get(path), 401, INVALID)
     refused(client, client.get(path), 401, EXPIRED)
+    assert provider.asked.count("/token") == 1
 
 
 def test_metadata__that_is_too_long__is_not_read_to_its_end(world: World, provider: IdentityProvider) -> None:
