@@ -50,6 +50,8 @@ def listed(model: type[Model]) -> str:
 def full_world(world: World) -> World:
     """A row of every model."""
     rows_of_everything(world)
+    with platform("test"):
+        audit.record(actor=world.actor(world.lee), action="test.act", target=world.practice)
     return world
 
 

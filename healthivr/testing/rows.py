@@ -82,13 +82,13 @@ def rows_of_everything(world: World) -> tuple[UserInvitation, dict[str, Any]]:
                 organization=world.practice, invitation=expired, event=Event.EXPIRE, at=at
             ),
             "invitations_delivery": Delivery.objects.create(
-                organization=world.practice, invitation=expired, status="sent", next_try_at=at, created_at=at
+                organization=world.practice, invitation=world.invitation, status="sent", next_try_at=at, created_at=at
             ),
             "invitations_invitationbatch": InvitationBatch.objects.create(organization=world.practice),
             "patients_patient": Patient.objects.create(organization=world.practice),
             "accounts_user": world.mia,
             "accounts_accountmail": AccountMail.objects.create(
-                kind="password_reset", status="sent", next_try_at=at, created_at=at
+                kind="password_reset", user=world.lee, status="sent", next_try_at=at, created_at=at
             ),
             "accounts_usersession": session_of(world.lee),
             "accounts_apikey": key_of(world.lee, world.practice),
