@@ -68,7 +68,7 @@ def deactivate_locked(*, actor: Actor, user_id: UUID, reason: str, at: datetime)
         others = Membership.objects.administrators().filter(organization=organization_id).exclude(user=user_id)
         if not others.exists():
             raise LastAdministrator
-    left_open = user.sent_invitations.open(at=at).count()  # type: ignore[attr-defined]  # invitations stand above
+    left_open = user.sent_invitations.open(at=at).count()  # invitations stand above
     user.is_active = False
     user.save(update_fields=["is_active"])
     end_sessions_of(user_id=user.pk, reason=SessionEnd.DEACTIVATED, actor=actor, at=at)

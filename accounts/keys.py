@@ -90,7 +90,7 @@ def present_key(*, secret: str, at: datetime) -> PresentKey | None:
     key = next(iter(found), None)
     if key is None:
         return None
-    terms, answer = key.terms, key.standing  # type: ignore[attr-defined]
+    terms, answer = key.terms, key.standing
     return PresentKey(key, bool(terms["requires_second_factor"]), Asked(str(key.organization_id), answer))
 
 
@@ -160,7 +160,7 @@ def create_key(
             action="api_key.created",
             target=key,
             organization_id=where.pk,
-            detail={"scopes": " ".join(key.scopes), "days": days},
+            detail={"scopes": " ".join(key.scopes), "days": str(days)},
         )
         AccountMail.objects.create(
             kind=AccountMailKind.API_KEY_CREATED,

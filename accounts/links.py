@@ -29,8 +29,8 @@ def forced_reset_link_path(user: User) -> str:
     ask for it and may not be at their desk. Its time stamp lies ahead by what it lives longer than the usual hour."""
     generator = default_token_generator
     ahead = int(FORCED_RESET_LIFE.total_seconds()) - settings.PASSWORD_RESET_TIMEOUT
-    stamp = generator._num_seconds(generator._now()) + ahead  # type: ignore[attr-defined]
-    token = generator._make_token_with_timestamp(user, stamp, generator.secret)  # type: ignore[attr-defined]
+    stamp = generator._num_seconds(generator._now()) + ahead
+    token = generator._make_token_with_timestamp(user, stamp, generator.secret)
     uid = urlsafe_base64_encode(str(user.pk).encode())
     return f"/password-reset/{uid}/{token}/"
 

@@ -225,7 +225,10 @@ def end_sessions_of(*, user_id: UUID, reason: SessionEnd, actor: Actor, at: date
     (ENDS_KEYS) their API keys: within the transaction of what ends them. Returns how many sessions ended."""
     if reason in ENDS_KEYS:
         end_keys_of(user_id=user_id, reason=ENDS_KEYS[reason], actor=actor, at=at)
-    return len(_end(UserSession.objects.filter(user=user_id).exclude(pk=but), actor=actor, reason=reason, at=at))
+    sessions = UserSession.objects.filter(user=user_id)
+    if but:
+        sessions = sessions.exclude(pk=but)
+    return len(_end(sessions, actor=actor, reason=reason, at=at))
 
 
 def end_session_of_person(

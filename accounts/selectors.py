@@ -154,7 +154,7 @@ def _beside(position: str, *, backwards: bool) -> Q:
     )
 
 
-def _shown_memberships(actor: Actor) -> Prefetch:
+def _shown_memberships(actor: Actor) -> "Prefetch[Any, Any, Any]":
     rows = _memberships(actor).select_related("organization", "reviewed_by").order_by("-started_at", "pk")
     return Prefetch("memberships", rows, to_attr="shown_memberships")
 

@@ -40,7 +40,7 @@ class SessionAuthentication(DRFSessionAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found: tuple[Any, None] | None = super().authenticate(request)
         if found:
-            require_second_factor(request, request._request.present_session)
+            require_second_factor(request, request._request.present_session)  # type: ignore[attr-defined]
         return found
 
     def authenticate_header(self, request: Request) -> str:

@@ -95,7 +95,7 @@ def _roles_of(invitations: Sequence[UserInvitation]) -> set[Role]:
 
 
 def _live_sessions(user_id: UUID, *, at: datetime) -> int:
-    return UserSession.objects.live(at=at).filter(user=user_id).count()  # type: ignore[attr-defined]
+    return UserSession.objects.live(at=at).filter(user=user_id).count()
 
 
 def _below(user_id: UUID) -> dict[UUID, set[UUID]]:

@@ -188,7 +188,7 @@ def organization_stats(*, actor: Actor, at: datetime) -> Stats:
         )
         by_kind = dict(rows.order_by().values_list("kind").annotate(count=Count("pk")))
         people = memberships.values("user").distinct().count()
-        seats: dict[str, int | None] = {"seats_used": None, "seat_limit": None}
+        seats: dict[str, int] = {}
         if actor.has(Capability.RUN_ORGANIZATIONS):
             settings = OrganizationSettings.objects.filter(organization__in=rows.values("pk"))
             seats = settings.aggregate(
@@ -199,7 +199,8 @@ def organization_stats(*, actor: Actor, at: datetime) -> Stats:
         inactive=counted["total"] - counted["active"],
         people=people,
         by_kind={kind.value: by_kind.get(kind.value, 0) for kind in OrganizationKind},
-        **seats,
+        seats_used=seats.get("seats_used"),
+        seat_limit=seats.get("seat_limit"),
     )
 
 

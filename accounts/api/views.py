@@ -184,10 +184,9 @@ class KeyListView(APIView):
         body = parsed(CreateKeySerializer, request.data)
         key, secret = keys.create_key(
             user=request.user,  # type: ignore[arg-type]  # signed in
-            session=request._request.user_session,
+            session=request._request.user_session,  # type: ignore[attr-defined]
             at=timezone.now(),
-            **body,
-            **origin(request._request),
+            **{**body, **origin(request._request)},
         )
         return Response(
             {**KeySerializer(key).data, "key": secret},

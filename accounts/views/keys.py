@@ -34,8 +34,7 @@ def new_key(request: PersonalRequest) -> HttpResponse:
                 user=request.user,
                 session=request.user_session,
                 at=timezone.now(),
-                **form.cleaned_data,
-                **origin(request),
+                **{**form.cleaned_data, **origin(request)},
             )
         except (Malformed, Conflict) as error:
             form.refuse(error)

@@ -22,7 +22,7 @@ class DirectoryEntrySerializer(serializers.ModelSerializer[Organization]):
 
     kind = serializers.CharField()
     state = serializers.CharField()
-    parent = serializers.UUIDField(source="parent_id", allow_null=True)
+    parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
     members = serializers.IntegerField(help_text="People with an active membership, each once.")
 
     class Meta:
@@ -80,7 +80,7 @@ class OrganizationDetailSerializer(serializers.Serializer[Detail]):
     slug = serializers.CharField(source="organization.slug")
     kind = serializers.CharField(source="organization.kind")
     state = serializers.CharField(source="organization.state")
-    parent = serializers.UUIDField(source="organization.parent_id", allow_null=True)
+    parent = serializers.UUIDField(source="organization.parent_id", allow_null=True)  # type: ignore[assignment]
     created_at = serializers.DateTimeField(source="organization.created_at")
     members = serializers.IntegerField(help_text="People with an active membership, each once.")
     below = serializers.IntegerField(help_text="How many organizations lie below it.")
@@ -122,7 +122,7 @@ class CreateOrganizationSerializer(StrictSerializer):
     name = serializers.CharField(max_length=200)
     kind = serializers.ChoiceField(choices=KINDS)
     slug = serializers.CharField(max_length=80, required=False, default="", help_text="Made from the name if left out.")
-    parent = serializers.UUIDField(required=False, default=None)
+    parent = serializers.UUIDField(required=False, default=None)  # type: ignore[assignment]
     plan = serializers.CharField(max_length=30, required=False, default=None)
     seat_limit = serializers.IntegerField(min_value=1, max_value=MOST_SEATS, required=False, default=None)
 
