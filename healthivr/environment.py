@@ -213,7 +213,7 @@ def database(name: str) -> dict[str, Any]:
     parts = _split(url)
     if parts is None or parts.scheme not in ("postgres", "postgresql") or not parts.path.strip("/"):
         raise ImproperlyConfigured(f"{name} must be a PostgreSQL address: postgres://user:password@host:5432/name.")
-    config: dict[str, Any] = env.db_url_config(url)
+    config: dict[str, Any] = env.db_url_config(url) | {"ENGINE": "healthivr.kernel.postgresql"}
     options = config.setdefault("OPTIONS", {})
     if "host" in options:
         config["HOST"] = options.pop("host")

@@ -176,6 +176,7 @@ class Capability(StrEnum):
     UNLOCK_PEOPLE = "people.unlock"
     REVIEW_ACCESS = "people.review"
     MANAGE_AGREEMENTS = "agreements.manage"
+    DRAFT_AGREEMENTS = "agreements.draft"
     VIEW_COMPLIANCE = "compliance.view"
     APPROVE_PRACTITIONERS = "practitioners.approve"
     RUN_ACCOUNTS = "accounts.run"
@@ -208,9 +209,10 @@ ROLE_CAPABILITIES: dict[Role, frozenset[Capability]] = {
         Capability.VIEW_DOWNLINE,
         Capability.RUN_ORGANIZATIONS,
         Capability.APPROVE_PRACTITIONERS,
+        Capability.DRAFT_AGREEMENTS,
         Capability.RUN_ACCOUNTS,
     },
-    Role.CHP_ADMIN: _SELLER | {Capability.VIEW_PEOPLE, Capability.MANAGE_AGREEMENTS, Capability.VIEW_COMPLIANCE},
+    Role.CHP_ADMIN: _SELLER | {Capability.VIEW_PEOPLE, Capability.VIEW_COMPLIANCE},
     Role.MASTER_DISTRIBUTOR: _SELLER,
     Role.DISTRIBUTOR: _SELLER,
     Role.SALES: _INVITER | {Capability.VIEW_ORGANIZATION},

@@ -6,12 +6,29 @@ from typing import Any
 
 import structlog
 from django.core.cache.backends.locmem import LocMemCache
-from django.core.cache.backends.redis import RedisCache
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
+#: Django asks whether the key is there, then counts: two round trips, and between them the key may end and be made anew
+#: without an end.
+COUNT = "if redis.call('exists', KEYS[1]) == 1 then return redis.call('incrby', KEYS[1], ARGV[1]) end"
 RETRY_AFTER = 5.0  # seconds during which Redis is not asked again, so that an outage does not slow each request
+
+
+class CountingClient(RedisCacheClient):
+    """Django's client, which counts in one step."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._count = self.get_client(write=True).register_script(COUNT)
+
+    def incr(self, key: str, delta: int) -> int:
+        count = self._count(keys=[key], args=[delta], client=self.get_client(key, write=True))
+        if count is None:
+            raise ValueError(f"Key {key!r} not found.")
+        return int(count)
 
 
 class FallbackCache(RedisCache):
@@ -20,6 +37,7 @@ class FallbackCache(RedisCache):
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
+        self._class = CountingClient
         self._local = LocMemCache(f"fallback-of-{server}", {"KEY_PREFIX": params.get("KEY_PREFIX", "")})
         self._away_until = 0.0
 

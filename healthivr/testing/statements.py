@@ -18,7 +18,7 @@ KINDS = (
     ("audit", r"^SELECT audit_append\("),
     ("session", r'^(SELECT|INSERT|UPDATE|DELETE) .*"django_session"'),
     # Whose session it is and, by the same statement, where they stand; `standing` where that was asked by itself.
-    ("registry", r'^SELECT .* FROM "accounts_(usersession|apikey)" '),
+    ("registry", r'^SELECT .* FROM "?accounts_(usersession|apikey)"? '),
     ("standing", r"^SELECT standing_in\("),
     ("look-up", r'^SELECT .* FROM "user_invitations" .*"token_hash" IN \('),
     # Where somebody is and what they may do there: asked of every request before it does anything.

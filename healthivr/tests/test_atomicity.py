@@ -167,7 +167,7 @@ ACTS = [
     Act(
         "change the organization",
         RECORD,
-        form(lambda world: "/o/lee-family-practice/settings/", organization_name="New"),
+        form(lambda world: "/o/lee-family-practice/settings/", organization_name="New", idle_minutes="15"),
         302,
         409,
     ),

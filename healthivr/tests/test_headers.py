@@ -248,7 +248,7 @@ def test_https__base_url_says_so__hsts_redirect_and_cookies_that_no_subdomain_ca
     assert seen["status"] == [200, 302, 301, 200]
     assert seen["location"] == "https://invite.example.org/sign-in/"
     assert seen["behind_proxy"] == 200
-    assert set(seen["cookies"]) == {"__Host-session", "__Host-csrf"}
+    assert set(seen["cookies"]) == {"__Host-session", "__Host-csrf", "__Host-known_browser"}
     for cookie in seen["cookies"].values():
         assert cookie["secure"]
         assert (cookie["path"], cookie["domain"]) == ("/", "")

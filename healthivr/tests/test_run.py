@@ -17,6 +17,7 @@ import pytest
 from healthivr.embedded.processes import command_line, wait_until
 from healthivr.embedded.supervisor import PATIENCE
 from healthivr.embedded.testing import Start, embedded, make_checkout, remove_state
+from healthivr.testing.factors import Phone
 
 #: For the product, started for the first time by somebody.
 ADA = {"first_name": "Ada", "last_name": "Moss", "email": "ada@example.org", "password": "granite pelican 52 umbrella"}
@@ -122,16 +123,21 @@ def test_product__set_up_killed_and_started_again__knows_its_first_person(run_pr
     link = re.search(rf"http://localhost:{port}(/setup/\S+)", said)
     assert link is not None, said
     assert Browser(port).get("/readyz")[0] == "/readyz"
-    assert "Ada" in Browser(port).fill_in(link[1], ADA)[1]
+    here = Browser(port)
+    enrolment, page = here.fill_in(link[1], ADA)
+    key = re.search(r'<code[^>]* id="key"[^>]*>([^<]+)</code>', page)
+    assert key is not None, page
+    phone = Phone(key[1])
+    assert "recovery codes" in here.fill_in(enrolment, {"code": phone.code()})[1]
     assert len(first.pids()) > 10
     first.kill_everything()
 
     again = run_product()
     assert "/setup/" not in again.until("Ctrl-C")
     browser = Browser(port)
-    path, page = browser.fill_in("/sign-in/", {name: ADA[name] for name in ("email", "password")})
-    assert path != "/sign-in/"
-    assert "Ada" in page
+    path, _page = browser.fill_in("/sign-in/", {name: ADA[name] for name in ("email", "password")})
+    assert path == "/sign-in/verify/"
+    assert "Ada" in browser.fill_in(path, {"code": phone.code()})[1]
     assert "the data stays in" in stop(again, signal.SIGINT)
 
 

@@ -1,6 +1,6 @@
 """What the API reads and shows of invitations: allow-lists; a new column is hidden until it is named here."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +14,11 @@ from organizations.api.strict import StrictSerializer
 from organizations.roles import INVITATION_TYPES
 
 TYPES = [(role.value, str(role.label)) for role in INVITATION_TYPES]
+
+
+def shown_time(moment: datetime | None) -> str | None:
+    """Return a time as the API writes it: UTC, ISO 8601."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
 class InvitationSerializer(serializers.ModelSerializer[UserInvitation]):
@@ -51,6 +56,29 @@ class InvitationSerializer(serializers.ModelSerializer[UserInvitation]):
 
     def get_invited_by(self, invitation: UserInvitation) -> str | None:
         return invitation.invited_by.get_full_name() if invitation.invited_by else None
+
+    def to_representation(self, invitation: UserInvitation) -> dict[str, Any]:
+        """Show what `Meta.fields` names, as DRF would, which makes seventeen fields anew for that each time: a tenth of
+        a request (bench/authenticated.py). A test holds the two equal."""
+        return {
+            "id": str(invitation.pk),
+            "invitation_type": invitation.invitation_type,
+            "status": self.get_status(invitation),
+            "email": invitation.email,
+            "first_name": invitation.first_name,
+            "last_name": invitation.last_name,
+            "message": invitation.message,
+            "language": invitation.language,
+            "delivery_channel": invitation.delivery_channel,
+            "delivery_status": invitation.delivery_status,
+            "invited_by": self.get_invited_by(invitation),
+            "created_at": shown_time(invitation.created_at),
+            "sent_at": shown_time(invitation.sent_at),
+            "send_count": invitation.send_count,
+            "expires_at": shown_time(invitation.expires_at),
+            "accepted_at": shown_time(invitation.accepted_at),
+            "closed_at": shown_time(invitation.closed_at),
+        }
 
 
 class CreateInvitationSerializer(StrictSerializer):

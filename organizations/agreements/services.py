@@ -82,11 +82,6 @@ class NotTheSigner(NotPermitted):
 
 
 # --- who may ---------------------------------------------------------------------------------------------------------
-def _require_platform(actor: Actor) -> None:
-    actor.require(Capability.MANAGE_AGREEMENTS)
-    actor.require_platform_staff()
-
-
 def is_own_administrator(actor: Actor) -> bool:
     """Say whether somebody runs this organization as a member of it. Platform administrators act everywhere and sign
     nowhere: an agreement has two sides."""
@@ -130,7 +125,7 @@ def draft_agreement(
 ) -> BusinessAssociateAgreement:
     """Prepare an agreement of its own for the actor's organization, for platform staff. Raises NoAgreementNeeded,
     AgreementOpen, DocumentRefused, Malformed."""
-    _require_platform(actor)
+    actor.require(Capability.DRAFT_AGREEMENTS)
     values = _terms(version, clauses, breach_sla_days, term_months)
     content = checked_pdf(document)
     with transaction.atomic():
@@ -154,7 +149,7 @@ def edit_draft(
 ) -> BusinessAssociateAgreement:
     """Change a draft; without `document` its file stays. Raises IllegalAgreementTransition once it was sent,
     DocumentRefused, Malformed."""
-    _require_platform(actor)
+    actor.require(Capability.DRAFT_AGREEMENTS)
     values = _terms(version, clauses, breach_sla_days, term_months)
     content = checked_pdf(document) if document is not None else None
     with transaction.atomic():
@@ -176,7 +171,7 @@ def _said(value: Any) -> str:
 def send_agreement(*, actor: Actor, agreement_id: UUID, at: datetime) -> BusinessAssociateAgreement:
     """Send a draft to the organization's administrators, who sign it; sending is the platform's own signature. Raises
     IllegalAgreementTransition, ClausesMissing when the draft lacks one that the rule demands."""
-    _require_platform(actor)
+    actor.require(Capability.DRAFT_AGREEMENTS)
     with transaction.atomic():
         agreement = _locked(actor, agreement_id)
         next_status(agreement.current_status(at=at), AgreementEvent.SEND)
@@ -191,7 +186,7 @@ def send_agreement(*, actor: Actor, agreement_id: UUID, at: datetime) -> Busines
 def renew_agreement(*, actor: Actor, agreement_id: UUID, at: datetime) -> BusinessAssociateAgreement:
     """Draft a copy of an agreement that was signed, to change and send, for platform staff. The organization's own
     administrators sign the standard agreement anew instead (`sign_agreement`). Raises AgreementOpen, Refused."""
-    _require_platform(actor)
+    actor.require(Capability.DRAFT_AGREEMENTS)
     with transaction.atomic():
         old = _locked(actor, agreement_id)
         if old.signed_at is None:
@@ -424,7 +419,7 @@ def terminate_agreement(*, actor: Actor, agreement_id: UUID, reason: str, at: da
     with transaction.atomic():
         agreement = _locked(actor, agreement_id)
         if agreement.status == AgreementStatus.DRAFT:
-            _require_platform(actor)
+            actor.require(Capability.DRAFT_AGREEMENTS)
         before = agreement.current_status(at=at)
         _advance(agreement, AgreementEvent.TERMINATE, at=at, ended_at=at, ended_by_id=actor.user_id, end_reason=reason)
         audit.record(

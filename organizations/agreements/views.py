@@ -44,7 +44,7 @@ def agreements(request: TenantRequest, organization: str) -> HttpResponse:
     standing = selectors.standing_of(organization=actor.organization, at=at)
     shown = standing.shown
     is_own = services.is_own_administrator(actor)
-    may_prepare = actor.is_platform_staff and actor.has(Capability.MANAGE_AGREEMENTS) and standing.is_needed
+    may_prepare = actor.has(Capability.DRAFT_AGREEMENTS) and standing.is_needed
     can_sign = bool(standing.sent) or services.can_be_signed_anew(standing.last_signed_running, at=at)
     context = {
         "standing": standing,
@@ -173,11 +173,10 @@ def _standard(organization: Organization) -> list[tuple[str, Any]]:
 
 
 @get_or_post
-@needs(Capability.MANAGE_AGREEMENTS)
+@needs(Capability.DRAFT_AGREEMENTS)
 def draft(request: TenantRequest, organization: str, agreement_id: UUID | None = None) -> HttpResponse:
     """Prepare an agreement of its own for the organization, or change what is prepared; for platform staff."""
     actor, at = request.actor, timezone.now()
-    actor.require_platform_staff()
     present = selectors.agreement_shown(actor=actor, agreement_id=agreement_id) if agreement_id else None
     initial = {
         name: getattr(present, name)
@@ -210,7 +209,7 @@ def draft(request: TenantRequest, organization: str, agreement_id: UUID | None =
 
 
 @require_POST
-@needs(Capability.MANAGE_AGREEMENTS)
+@needs(Capability.DRAFT_AGREEMENTS)
 def send(request: TenantRequest, organization: str, agreement_id: UUID) -> HttpResponse:
     """Send a draft to the organization's administrators."""
     try:
@@ -223,7 +222,7 @@ def send(request: TenantRequest, organization: str, agreement_id: UUID) -> HttpR
 
 
 @require_POST
-@needs(Capability.MANAGE_AGREEMENTS)
+@needs(Capability.DRAFT_AGREEMENTS)
 def renew(request: TenantRequest, organization: str, agreement_id: UUID) -> HttpResponse:
     """Draft the renewal of an agreement; for platform staff."""
     try:

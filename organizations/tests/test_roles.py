@@ -182,14 +182,13 @@ INVITING = {"invitations.view", "invitations.create"}
 RIGHTS = {
     "admin": ADMINISTRATION
     | INVITING
-    | {"organization.downline", "organizations.run", "practitioners.approve", "accounts.run"},
+    | {"organization.downline", "organizations.run", "practitioners.approve", "accounts.run", "agreements.draft"},
     "chp_admin": INVITING
     | {
         "organization.view",
         "organizations.view",
         "organization.downline",
         "people.view",
-        "agreements.manage",
         "compliance.view",
     },
     "master_distributor": INVITING | {"organization.view", "organizations.view", "organization.downline"},
