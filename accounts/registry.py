@@ -44,6 +44,13 @@ ENDS_KEYS = {
 }
 
 
+class CredentialsChanged(NotSignedIn):
+    """What was proved does not hold any more: another password was set, or the account switched off, meanwhile."""
+
+    code = "invalid_credentials"
+    message = _("Your password or account was changed at this very moment. Sign in again.")
+
+
 class SecondFactorRequired(NotSignedIn):
     """The password is right, and the second factor is still to be given."""
 
@@ -100,6 +107,12 @@ def start_session(
     """
     is_fresh = method != SignInMethod.EXTERNAL or second_factor_at is not None
     with platform("session begins"):
+        # From here the row of the person is ours: what is changed at this very moment is not passed by.
+        proved = User.objects.filter(pk=user.pk, is_active=True, password=user.password)
+        if not proved.update(last_login=at):
+            raise CredentialsChanged
+        if second_factor_at is None and user.authenticators.filter(confirmed_at__isnull=False).exists():
+            raise SecondFactorRequired
         session = UserSession.objects.create(
             user=user,
             kind=kind,
@@ -112,10 +125,6 @@ def start_session(
             verified_at=at if is_fresh else at - ABSOLUTE_LIFE,
             second_factor_at=second_factor_at,
         )
-        User.objects.filter(pk=user.pk).update(last_login=at)
-        # Asked while the row of the person is ours: a factor that is enrolled in this very moment is not passed by.
-        if second_factor_at is None and user.authenticators.filter(confirmed_at__isnull=False).exists():
-            raise SecondFactorRequired
         audit.record(
             actor=_own_actor(user, ip=ip, request_id=request_id),
             action="session.started",

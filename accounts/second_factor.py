@@ -106,10 +106,9 @@ def own_actor(user: User, *, ip: str, request_id: str, session: UserSession | No
 
 
 def _require_fresh_proof(user: User, session: UserSession, *, at: datetime) -> None:
-    """Raise StepUpRequired unless who has a factor has just given it. The first enrolment needs no more than sign-in."""
-    if not is_enrolled(user):
-        return
-    if session.second_factor_at is None:
+    """Raise StepUpRequired unless the person has just proved who they are: by the factor that they have, or, before the
+    first one, by the password. An unattended browser enrols nobody else's phone."""
+    if session.second_factor_at is None and is_enrolled(user):
         raise StepUpRequired
     own_actor(user, ip="", request_id="", session=session).require_step_up(at=at)
 
@@ -146,13 +145,15 @@ def begin_enrolment(*, user: User, session: UserSession, ip: str, request_id: st
     """Return the authenticator to be set up in this session, with a new key, or the one that it was shown within the last
     hour: looking again changes nothing. What was there before holds until the new one is confirmed.
 
-    Raises StepUpRequired for who has a factor already.
+    Raises StepUpRequired without a fresh proof; who was shown a first key need not give it again.
     """
-    _require_fresh_proof(user, session, at=at)
     begun = Authenticator.objects.filter(
         user=user, begun_in=session, confirmed_at=None, created_at__gt=at - ENROLMENT_LIFE
     )
-    if found := begun.select_related("user").first():
+    found = begun.select_related("user").first()
+    if found is None or is_enrolled(user):
+        _require_fresh_proof(user, session, at=at)
+    if found:
         return found
     with platform("second factor begun"):
         _lock(user)
@@ -178,11 +179,11 @@ def confirm_enrolment(
 
     Its codes are no guesses: whoever confirms was shown the key. Raises StepUpRequired, EnrolmentClosed, CodeRefused.
     """
-    _require_fresh_proof(user, session, at=at)
     actor = own_actor(user, ip=ip, request_id=request_id)
     with platform("second factor set up"):
         _lock(user)
-        _require_fresh_proof(user, session, at=at)
+        if is_enrolled(user):
+            _require_fresh_proof(user, session, at=at)
         begun = Authenticator.objects.filter(
             user=user, begun_in=session, confirmed_at=None, created_at__gt=at - ENROLMENT_LIFE
         ).first()

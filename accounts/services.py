@@ -32,10 +32,19 @@ from organizations.tenancy import platform
 
 from .delivery import hint_account_mail
 from .lockout import Guess, forget_failures, give_back, note_failure, reserve_guess
-from .models import AccountMail, AccountMailKind, SessionEnd, SetupLink, User, UserSession, hash_password
+from .models import (
+    AccountMail,
+    AccountMailKind,
+    SessionEnd,
+    SetupLink,
+    User,
+    UserSession,
+    hash_password,
+    normalise_password,
+)
 from .outbox import DeliveryStatus
 from .passwords import PasswordTerms, problems, terms_of
-from .registry import end_sessions_of, renew_verification
+from .registry import end_sessions_of
 
 SETUP_LINK_LIFE = timedelta(hours=24)
 #: The first person is an administrator, and administrators need a second factor.
@@ -227,13 +236,14 @@ def change_password(
     request_id: str,
     at: datetime,
 ) -> None:
-    """Change one's own password; every other session and token ends at once. Raises Refused (`current_password`),
-    Locked after five wrong ones, PasswordRefused."""
+    """Change one's own password; every other session and token ends at once. It is no fresh proof of who one is: for
+    that whoever has a second factor gives it. Raises Refused (`current_password`), Locked after five wrong ones,
+    PasswordRefused."""
     confirm_password(user=user, password=current, known_browser=known_browser, ip=ip, request_id=request_id, at=at)
+    if normalise_password(password) == normalise_password(current):
+        raise PasswordRefused(_("This is the password that you have. Choose another one."), field="password")
     but = session.pk if session else None
     _set_password(user, password, action="password.changed", but=but, ip=ip, request_id=request_id, at=at)
-    if session:
-        renew_verification(session, is_second_factor=False, at=at)
 
 
 def confirm_password(
@@ -252,7 +262,10 @@ def confirm_password(
     if not user.check_password(password):
         note_failure(guess, user=user, ip=ip, request_id=request_id, at=at)
         raise Refused(_("Your current password is not right."), code="current_password", field=field)
-    forget_failures(guess)
+    if user.authenticators.filter(confirmed_at__isnull=False).exists():
+        give_back(guess)  # not all that they have to prove: wrong codes stay counted
+    else:
+        forget_failures(guess)
 
 
 def _set_password(

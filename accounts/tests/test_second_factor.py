@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,13 +23,16 @@ from accounts.models import (
     SignInLock,
     User,
     UserSession,
+    hash_password,
 )
-from accounts.registry import SecondFactorRequired, renew_verification, start_session
+from accounts.registry import CredentialsChanged, SecondFactorRequired, renew_verification, start_session
 from accounts.second_factor import CodeRefused, check_second_factor
+from accounts.services import confirm_password
 from audit.models import AuditEvent
 from healthivr.kernel.encryption import RecordUnreadable
 from healthivr.testing.factories import PASSWORD
 from healthivr.testing.factors import Phone, phone_of
+from healthivr.testing.pages import browser, read, submit
 from healthivr.testing.races import race
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
@@ -404,3 +408,64 @@ def test_trail__of_a_life_of_a_factor__holds_together(world: World) -> None:
         "second_factor.removed",
     ]
     call_command("verify_audit")
+
+
+# --- what an attacker with half of it gets ---------------------------------------------------------------------------
+def test_step_up__by_the_password_of_who_has_a_factor__opens_nothing(world: World) -> None:
+    phone_of(world.lee)
+    client = browser(world.lee)
+    long_ago = timezone.now() - timedelta(hours=1)
+    UserSession.objects.filter(user=world.lee).update(verified_at=long_ago, second_factor_at=long_ago)
+    changed = submit(client, "/profile/password/", current_password=PASSWORD, password="an entirely other horse")
+    assert changed.status_code == 302
+    assert client.get("/profile/second-factor/enrol/")["Location"].startswith("/verify/")
+    assert UserSession.objects.get(user=world.lee, ended_at=None).verified_at == long_ago
+
+
+def test_first_enrolment__in_a_browser_left_alone__asks_for_the_password(world: World) -> None:
+    client = browser(world.mia)
+    here = "/profile/second-factor/enrol/"
+    UserSession.objects.filter(user=world.mia).update(
+        verified_at=timezone.now() - timedelta(minutes=6), second_factor_at=None
+    )
+    assert client.get(here)["Location"].startswith("/verify/")
+    assert not Authenticator.objects.filter(user=world.mia).exists()
+    UserSession.objects.filter(user=world.mia).update(verified_at=timezone.now())
+    shown = read(client.get(here)).tree.all("code", id="key")[0].text
+    # Who needs six minutes to install an app loses nothing: the key stays the same and its first code counts.
+    UserSession.objects.filter(user=world.mia).update(verified_at=timezone.now() - timedelta(minutes=6))
+    assert read(client.get(here)).tree.all("code", id="key")[0].text == shown
+    assert read(submit(client, here, code=Phone(shown).code())).heading == "Keep your recovery codes"
+
+
+def test_guesses_at_the_factor__between_right_passwords__are_five_in_all(world: World) -> None:
+    phone_of(world.lee)
+    now, wrong = timezone.now(), 0
+    for _round in range(5):
+        for _try in range(4):
+            try:
+                check_second_factor(user=world.lee, code="000000", at=now, **WHENCE)
+            except CodeRefused:
+                wrong += 1
+            except Locked:
+                break
+        with suppress(Locked):
+            confirm_password(user=world.lee, password=PASSWORD, at=now, **WHENCE)
+    assert wrong == 5
+
+
+def test_session__of_a_password_that_was_changed_while_it_was_checked__does_not_begin(world: World) -> None:
+    checked = User.objects.get(pk=world.mia.pk)
+    User.objects.filter(pk=world.mia.pk).update(password=hash_password("an entirely other horse"))
+    facts: dict[str, Any] = {"kind": SessionKind.BROWSER, "user_agent": "", "second_factor_at": None, **WHENCE}
+    with pytest.raises(CredentialsChanged):
+        start_session(user=checked, at=timezone.now(), **facts)
+    User.objects.filter(pk=world.mia.pk).update(is_active=False)
+    with pytest.raises(CredentialsChanged):
+        start_session(user=User.objects.get(pk=world.mia.pk), at=timezone.now(), **facts)
+    assert not UserSession.objects.filter(user=world.mia).exists()
+
+
+def test_password__the_same_again__refused(world: World) -> None:
+    page = read(submit(browser(world.mia), "/profile/password/", current_password=PASSWORD, password=PASSWORD), 422)
+    assert page.errors == {"password": ["This is the password that you have. Choose another one."]}
