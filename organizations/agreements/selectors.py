@@ -17,7 +17,8 @@ from organizations.roles import Capability
 from organizations.tenancy import platform
 
 from .gate import DIRECTION_OF, needs_agreement
-from .models import AgreementDocument, BaaReminder, BusinessAssociateAgreement
+from .models import AgreementDocument, BaaReminder, BusinessAssociateAgreement, MediaType
+from .standard import signature_record
 from .states import AgreementStatus
 
 #: From when on the end of an agreement is near: the first reminder.
@@ -122,10 +123,15 @@ def agreement_shown(*, actor: Actor, agreement_id: UUID) -> BusinessAssociateAgr
     return agreement
 
 
-def document_of(*, actor: Actor, agreement_id: UUID) -> AgreementDocument:
-    """Return the document of one of the organization's agreements, with its bytes. Raises NotFound."""
+def document_of(*, actor: Actor, agreement_id: UUID) -> tuple[AgreementDocument, bytes]:
+    """Return the document of one of the organization's agreements, and its bytes as they are handed out: below a text
+    that was signed stands who signed it and when, with the digest of what stands above. Raises NotFound."""
     agreement = agreement_shown(actor=actor, agreement_id=agreement_id)
-    return AgreementDocument.objects.get(organization=actor.organization, pk=agreement.document_id)
+    document = AgreementDocument.objects.get(organization=actor.organization, pk=agreement.document_id)
+    content = bytes(document.content)
+    if document.media_type == MediaType.TEXT and agreement.signed_at:
+        content += signature_record(agreement).encode()
+    return document, content
 
 
 # --- all organizations -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from healthivr.kernel.errors import Text
 from organizations.models import Organization
 
 from .clauses import Clause
-from .models import Direction
+from .models import BusinessAssociateAgreement, Direction
 
 STANDARD_VERSION = "healthivr-2026-1"
 BREACH_DAYS = 10
@@ -121,3 +121,23 @@ _ENGLISH = {
     Clause.RETURN_OR_DESTROY: "Return or destruction",
     Clause.TERMINATION: "Term and termination",
 }
+
+
+def signature_record(agreement: BusinessAssociateAgreement) -> str:
+    """Return what stands below a signed standard text when it is handed out: the signature, which is no part of what was
+    signed, and the digest by which anybody can see that the text above is what was. English, as the text is."""
+    assert agreement.signed_at is not None and agreement.effective is not None and agreement.expires is not None
+    lines = [
+        "",
+        "-" * 72,
+        "SIGNATURE RECORD (not part of the signed text)",
+        "",
+        f"Signed electronically by: {agreement.signer_name}, {agreement.signer_title}",
+        f"Signed at:                {agreement.signed_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"In force:                 {agreement.effective:%Y-%m-%d} to {agreement.expires:%Y-%m-%d}",
+        f"Version:                  {agreement.version}",
+        "For the other party:      offered electronically by the platform as its standard agreement",
+        f"SHA-256 of the text above the line: {agreement.document.sha256}",
+        "",
+    ]
+    return "\n".join(lines)

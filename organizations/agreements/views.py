@@ -265,10 +265,10 @@ def terminate(request: TenantRequest, organization: str, agreement_id: UUID) -> 
 @needs(Capability.VIEW_COMPLIANCE)
 def document(request: TenantRequest, organization: str, agreement_id: UUID) -> HttpResponse:
     """Download what was agreed to: never shown in the page, whatever is in it."""
-    kept = selectors.document_of(actor=request.actor, agreement_id=agreement_id)
+    kept, content = selectors.document_of(actor=request.actor, agreement_id=agreement_id)
     ending = "pdf" if kept.media_type == MediaType.PDF else "txt"
     content_type = kept.media_type if ending == "pdf" else f"{kept.media_type}; charset=utf-8"
-    response = HttpResponse(bytes(kept.content), content_type=content_type)
+    response = HttpResponse(content, content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="agreement-{agreement_id}.{ending}"'
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"

@@ -316,6 +316,22 @@ def test_row__second_of_a_pair__refused_by_the_database(world: World, state: dic
         agreement(world.practice, **state)
 
 
+@pytest.mark.seed("S2.18")
+def test_document__of_a_signed_standard_text__names_who_signed_and_when_below_what_was_signed(world: World) -> None:
+    without_agreement(world.practice)
+    client = browser(world.lee)
+    submit(client, SIGN, clauses=Clause.values, signer_name="Dr. Jun Lee", signer_title="Owner")
+    (row,) = agreements(world.practice)
+    assert (row.is_standard, row.status) == (True, "signed")
+    text = client.get(f"{HERE}{row.pk}/document/").content
+    above, line, below = text.partition(b"\n" + b"-" * 72 + b"\nSIGNATURE RECORD")
+    assert line
+    assert digest(above) == row.document.sha256, "the text above the line is what was signed, byte for byte"
+    assert row.signed_at is not None
+    for words in (row.signer_name, row.signer_title, f"{row.signed_at:%Y-%m-%d %H:%M:%S} UTC", row.document.sha256):
+        assert words in below.decode()
+
+
 def test_document__changed_or_deleted_by_the_application__refused(world: World) -> None:
     with platform("test"):
         table = AgreementDocument._meta.db_table
