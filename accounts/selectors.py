@@ -1,7 +1,7 @@
 """Reads: whom an administrator sees, and what is to know of their accounts.
 
 An administrator sees who is, or was, a member of their organization. An administrator of the platform who acts in the
-platform's own organization sees everybody (docs/adr/0018-running-people.md).
+platform's own organization sees everybody (docs/adr/0017-running-people.md).
 """
 
 from collections.abc import Collection, Iterable

@@ -1,7 +1,7 @@
 """Who may give which role to whom, and giving it (checklist S2.12): one table, organizations/roles.py.
 
 A membership is a role for a period. So a changed role ends one period and begins the next: what somebody was, and until
-when, is not overwritten (docs/adr/0018-running-people.md).
+when, is not overwritten (docs/adr/0017-running-people.md).
 """
 
 from datetime import datetime
