@@ -283,3 +283,15 @@ class DeactivateOrganizationForm(ServiceForm):
         widget=forms.Textarea(attrs={"rows": 3}),
         error_messages={"required": _("Say why the organization is switched off.")},
     )
+
+
+class EndAccessForm(ServiceForm):
+    """Why memberships end."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("Goes into the audit trail. No patient information."),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": _("Say why."), "max_length": _("Say why in at most 500 characters.")},
+    )

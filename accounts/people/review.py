@@ -56,6 +56,23 @@ def _accesses(actor: Actor, memberships: Sequence[Membership], *, at: datetime) 
     ]
 
 
+def accesses_to_end(*, actor: Actor, membership_ids: Sequence[UUID], at: datetime) -> list[Access]:
+    """Return those of some memberships that a reviewer may end, by name, to be looked at before they end. Raises
+    NotPermitted, Malformed."""
+    actor.require(Capability.REVIEW_ACCESS)
+    require_some(membership_ids)
+    chosen = people(actor=actor).filter(pk__in=membership_ids).exclude(user=actor.user_id)
+    found = _accesses(actor, list(chosen), at=at)
+    require_some(found)
+    return found
+
+
+def require_some(chosen: Sequence[object]) -> None:
+    """Raise Malformed unless something was chosen, and no more than is done at once."""
+    if not 1 <= len(chosen) <= MOST_ROWS:
+        raise Malformed(_("Tick the memberships that you have looked at, 100 at most."), field="ids")
+
+
 def export_access(*, actor: Actor, at: datetime) -> str:
     """Return every membership of the organization as CSV, as many as the plan has seats for. Needs a step-up; the trail
     says who took how many rows. Raises NotPermitted, StepUpRequired."""
@@ -117,8 +134,7 @@ def review_several(
     """Keep or end several memberships, signed by the actor. Returns how many were reviewed, and why others were not; what
     one refuses does not stop the others. Raises NotPermitted and Malformed."""
     actor.require(Capability.REVIEW_ACCESS)
-    if not 1 <= len(membership_ids) <= MOST_ROWS:
-        raise Malformed(_("Tick the memberships that you have looked at, 100 at most."), field="ids")
+    require_some(membership_ids)
     done, refused = 0, []
     with transaction.atomic():
         for membership_id in sorted(set(membership_ids)):

@@ -117,3 +117,57 @@ def test_pages__overview_leads_to_who_is_due__kept__and_nobody_is_due(world: Wor
     file = client.post(f"{HERE}table/", {"csrfmiddlewaretoken": token})
     assert file["Content-Type"] == "text/csv; charset=utf-8"
     assert file["Content-Disposition"].startswith('attachment; filename="access-review-lee-family-practice-')
+
+
+@pytest.mark.seed("S2.21")
+def test_page__enter_in_its_form__decides_nothing_but_asks(world: World) -> None:
+    client = browser(world.lee)
+    page = read(client.get(HERE))
+    form = page.tree.all("form", id="bulk")[0]
+    assert not form.all("input", type="text")
+    first, second = form.all("button", type="submit")
+    assert (first["value"], second["value"]) == ("end", "keep")
+    token = form.all("input", name="csrfmiddlewaretoken")[0]["value"]
+    sent = {"csrfmiddlewaretoken": token, "ids": [str(pk) for pk in ids(world.mia)], "reason": "Moved away"}
+    asked = read(client.post(HERE, {**sent, first["name"]: first["value"]}))
+    assert asked.heading == "End access"
+    assert client.post(HERE, sent).status_code == 302  # and no verdict is none
+    with platform("test"):
+        mia = Membership.objects.get(user=world.mia)
+    assert (mia.status, mia.reviewed_at) == ("active", None)
+
+
+@pytest.mark.seed("S2.21")
+def test_page__end__shows_whom_first_and_asks_why__then_ends(world: World) -> None:
+    client = browser(world.lee)
+    token = read(client.get(HERE)).tree.all("input", name="csrfmiddlewaretoken")[0]["value"]
+    chosen = [str(pk) for pk in ids(world.mia, world.omar, world.lee, world.stone)]
+    sent = {"csrfmiddlewaretoken": token, "ids": chosen, "verdict": "end"}
+    asked = read(client.post(f"{HERE}?show=due", sent))
+    assert "2 memberships. Nothing has happened yet." in asked.main
+    named = asked.tree.all("main")[0].all("li")
+    assert [item.text.split(",")[0] for item in named[-2:]] == [
+        world.omar.get_full_name(),
+        world.mia.get_full_name(),
+    ]
+    again = read(client.post(f"{HERE}?show=due", {**sent, "confirmed": "yes", "reason": " "}), 422)
+    assert list(again.errors) == ["reason"]
+    kept = [field["value"] for field in again.tree.all("input", name="ids")]
+    assert sorted(kept) == sorted(str(pk) for pk in ids(world.mia, world.omar))
+    with platform("test"):
+        assert set(Membership.objects.filter(pk__in=chosen).values_list("status", flat=True)) == {"active"}
+    done = client.post(f"{HERE}?show=due", {**sent, "ids": kept, "confirmed": "yes", "reason": "Moved"}, follow=True)
+    assert read(done).notices == ["2 memberships have ended, signed by you."]
+    with platform("test"):
+        ended = Membership.objects.filter(status="ended").values_list("user", flat=True)
+        assert set(ended) == {world.mia.pk, world.omar.pk}
+        assert set(AuditEvent.objects.filter(action="membership.ended").values_list("reason", flat=True)) == {"Moved"}
+
+
+def test_page__end_of_nobody__says_to_tick(world: World) -> None:
+    client = browser(world.lee)
+    token = read(client.get(HERE)).tree.all("input", name="csrfmiddlewaretoken")[0]["value"]
+    for chosen in ([], [str(pk) for pk in ids(world.lee, world.stone)]):
+        sent = {"csrfmiddlewaretoken": token, "ids": chosen, "verdict": "end"}
+        notices = read(client.post(HERE, sent, follow=True)).notices
+        assert notices == ["Tick the memberships that you have looked at, 100 at most."]

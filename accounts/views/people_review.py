@@ -1,5 +1,6 @@
 """The review of access."""
 
+from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
@@ -11,8 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.people.review import access_page, export_access, review_several
+from accounts.people.review import access_page, accesses_to_end, export_access, review_several
 from healthivr.kernel.errors import Malformed
+from organizations.forms import EndAccessForm
 from organizations.paging import ROWS, address, neighbours
 from organizations.reviewing import Verdict
 from organizations.rights import needs
@@ -40,22 +42,29 @@ def review(request: TenantRequest, organization: str) -> HttpResponse:
 
 
 def _sign(request: TenantRequest) -> HttpResponse:
+    """Sign what is kept at once; of what is to end, show first what that is, and ask why."""
+    at, verdict = timezone.now(), request.POST.get("verdict", "")
     try:
         ids = [UUID(pk) for pk in request.POST.getlist("ids")]
     except ValueError:
         raise Malformed(field="ids") from None
-    verdict = request.POST.get("verdict", "")
     try:
-        done, refused = review_several(
-            actor=request.actor,
-            membership_ids=ids,
-            verdict=verdict,
-            reason=request.POST.get("reason", "")[:500],
-            at=timezone.now(),
-        )
+        if verdict != Verdict.END:
+            return _signed(request, ids, verdict, "", at=at)
+        rows = accesses_to_end(actor=request.actor, membership_ids=ids, at=at)
     except Malformed as error:
         messages.warning(request, str(error.message))
         return redirect(_here(request))
+    form = EndAccessForm(request.POST if "confirmed" in request.POST else None)
+    if form.is_valid():
+        ids = [row.membership.pk for row in rows]
+        return _signed(request, ids, verdict, form.cleaned_data["reason"], at=at)
+    context = {"form": form, "rows": rows, "verdict": Verdict.END.value, "back": _here(request)}
+    return render(request, "accounts/people/review_end.html", context, status=422 if form.errors else 200)
+
+
+def _signed(request: TenantRequest, ids: list[UUID], verdict: str, reason: str, *, at: datetime) -> HttpResponse:
+    done, refused = review_several(actor=request.actor, membership_ids=ids, verdict=verdict, reason=reason, at=at)
     if done and verdict == Verdict.END:
         text = ngettext(
             "%(n)d membership has ended, signed by you.", "%(n)d memberships have ended, signed by you.", done
@@ -64,9 +73,9 @@ def _sign(request: TenantRequest) -> HttpResponse:
     elif done:
         text = ngettext("%(n)d membership is kept, signed by you.", "%(n)d memberships are kept, signed by you.", done)
         messages.success(request, text % {"n": done})
-    for reason in dict.fromkeys(str(error.message) for error in refused):
-        count = sum(str(error.message) == reason for error in refused)
-        messages.error(request, _("Not reviewed (%(n)d): %(reason)s") % {"n": count, "reason": reason})
+    for why in dict.fromkeys(str(error.message) for error in refused):
+        count = sum(str(error.message) == why for error in refused)
+        messages.error(request, _("Not reviewed (%(n)d): %(reason)s") % {"n": count, "reason": why})
     return redirect(_here(request))
 
 
