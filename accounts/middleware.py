@@ -45,8 +45,14 @@ ENDED: dict[str, Promise] = {
     SessionEnd.EMAIL_CHANGED: gettext_lazy(
         "You were signed out because your e-mail address was changed. Sign in anew."
     ),
+    SessionEnd.DEACTIVATED: gettext_lazy(
+        "You were signed out because your account was switched off. Ask your administrator about it."
+    ),
     SessionEnd.MEMBERSHIP_ENDED: gettext_lazy(
         "You were signed out because a membership or role of yours ended. Sign in to go on."
+    ),
+    SessionEnd.ROLE_CHANGED: gettext_lazy(
+        "You were signed out because an administrator changed your role. Sign in to go on with the new one."
     ),
 }
 
@@ -91,10 +97,10 @@ class RegisteredSessionMiddleware(AuthenticationMiddleware):
         with suppress(ValueError):
             present = registry.present_session(session_id=UUID(named), at=now, reference=reference_in(request))
         if present is None or present.over:
-            if present and present.over:
-                if not present.session.ended_at:
-                    registry.end_overdue_session(session=present.session, reason=present.over, at=now)
-                request.session_over = present.over  # type: ignore[attr-defined]
+            if present and present.over and not present.session.ended_at:
+                registry.end_overdue_session(session=present.session, reason=present.over, at=now)
+            over = present.over if present else registry.end_of_session(named)
+            request.session_over = over  # type: ignore[attr-defined]
             request.session.flush()
             return AnonymousUser()
         request.user_session = present.session  # type: ignore[attr-defined]

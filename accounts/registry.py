@@ -5,6 +5,7 @@ that causes it, so the next request already finds it ended.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -148,6 +149,15 @@ def present_session(*, session_id: UUID, at: datetime, reference: str | None = N
     over = SessionEnd(session.end_reason) if session.ended_at else session.is_overdue(idle=idle, at=at)
     asked = None if reference is None else Asked(reference, answer)
     return PresentSession(session, idle, bool(terms["requires_second_factor"]), over, asked)
+
+
+def end_of_session(named: str) -> SessionEnd | None:
+    """Return why a session ended whose person may not sign in any more, to be told to whoever still has its cookie; None
+    for what never was one."""
+    with suppress(ValueError):
+        reason = UserSession.objects.filter(pk=UUID(named)).values_list("end_reason", flat=True).first()
+        return SessionEnd(reason) if reason else None
+    return None
 
 
 @dataclass(frozen=True)

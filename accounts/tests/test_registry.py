@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import registry
 from accounts.administration import deactivate_user
 from accounts.devices import device_name
+from accounts.middleware import ENDED
 from accounts.models import SessionEnd, SessionKind, User, UserSession
 from audit.models import AuditEvent
 from healthivr.testing.factories import PASSWORD, MembershipFactory
@@ -181,6 +182,22 @@ def test_sweep__overdue_ones__are_written_down_and_the_living_are_left(world: Wo
     reasons = dict(UserSession.objects.values_list("pk", "end_reason"))
     assert reasons == {living.pk: "", idle.pk: "idle", expired.pk: "expired", tokens.pk: ""}
     assert {event.detail["reason"] for event in events("session.ended")} == {"idle", "expired"}
+
+
+#: Nobody meets these in a browser: the cookie of who signed out is gone, and tokens know no pages.
+UNMET = {SessionEnd.SIGNED_OUT, SessionEnd.TOKEN_REUSED}
+
+
+@pytest.mark.parametrize("reason", [reason for reason in SessionEnd if reason not in UNMET])
+def test_ended__for_any_reason__the_page_to_sign_in_says_why(world: World, reason: SessionEnd) -> None:
+    client = browser(world.mia)
+    assert client.get("/profile/").status_code == 200
+    UserSession.objects.filter(user=world.mia).update(ended_at=timezone.now(), end_reason=reason)
+    if reason == SessionEnd.DEACTIVATED:
+        User.objects.filter(pk=world.mia.pk).update(is_active=False)
+    page = read(client.get("/profile/", follow=True))
+    assert page.notices == [str(ENDED[reason])]
+    assert page.notices[0].startswith("You were signed out")
 
 
 # --- by somebody -----------------------------------------------------------------------------------------------------
