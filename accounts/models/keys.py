@@ -58,5 +58,10 @@ class ApiKey(models.Model):
             models.Index(fields=["user", "-created_at"], condition=Q(ended_at=None), name="api_key_live_of_user"),
         ]
 
+    @property
+    def scope_labels(self) -> list[str]:
+        """What the key may do, in words."""
+        return [str(Scope(scope).label) for scope in self.scopes]
+
     def __str__(self) -> str:
         return f"API key {self.pk}"

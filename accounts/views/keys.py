@@ -14,6 +14,7 @@ from accounts.keys import choices_of, create_key, end_own_key, live_keys
 from healthivr.kernel.errors import Conflict, Malformed
 from organizations.views import PersonalRequest
 
+from . import once
 from .requests import get_or_post, origin
 
 
@@ -26,6 +27,10 @@ def keys(request: PersonalRequest) -> HttpResponse:
 @get_or_post
 def new_key(request: PersonalRequest) -> HttpResponse:
     """Make a key, and show it this once."""
+    if once.was_done(request):
+        text = _("That key is made, and was shown once. If you did not copy it, end it below and make another.")
+        messages.warning(request, text)
+        return redirect("accounts:keys")
     organizations = choices_of(request.user)
     form = ApiKeyForm(request.POST if request.method == "POST" else None, organizations=organizations)
     if form.is_valid():
@@ -39,8 +44,9 @@ def new_key(request: PersonalRequest) -> HttpResponse:
         except (Malformed, Conflict) as error:
             form.refuse(error)
         else:
+            once.note_done(request)
             return render(request, "accounts/key_created.html", {"key": key, "secret": secret})
-    context = {"form": form, "has_organization": bool(organizations)}
+    context = {"form": form, "has_organization": bool(organizations), "once": once.new_name()}
     return render(request, "accounts/new_key.html", context, status=422 if form.errors else 200)
 
 

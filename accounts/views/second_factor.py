@@ -19,6 +19,7 @@ from accounts.qr import qr_code
 from healthivr.kernel.errors import Conflict, Refused
 from organizations.views import PersonalRequest
 
+from . import once
 from .requests import get_or_post, origin, safe_target
 
 
@@ -30,6 +31,8 @@ def enrol(request: PersonalRequest) -> HttpResponse:
     """Set up an authenticator app: its key as a QR code, as text and as a link, then its first code. Ends on the recovery
     codes, which are shown this once."""
     target, user, session = safe_target(request), request.user, request.user_session
+    if once.was_done(request):
+        return _shown_before(request, _("Your second factor is set up. Its recovery codes were shown once."))
     if session.second_factor_at is None and second_factor.is_enrolled(user):  # set up meanwhile, in another session
         return redirect(reverse("accounts:verify", query={"next": target or reverse("home")}))
     form = EnrolmentForm(request.POST if request.method == "POST" else None)
@@ -44,6 +47,7 @@ def enrol(request: PersonalRequest) -> HttpResponse:
             form.refuse(error)
         else:
             request.session.cycle_key()
+            once.note_done(request)
             return _codes_page(request, codes, target, is_new=True)
     authenticator = second_factor.begin_enrolment(**act)
     context = {
@@ -54,6 +58,7 @@ def enrol(request: PersonalRequest) -> HttpResponse:
         "qr": qr_code(authenticator.uri()),
         "is_asked_for": request.present_session.requires_second_factor,
         "replaces": session.second_factor_at is not None,
+        "once": once.new_name(),
     }
     return render(request, "accounts/second_factor/enrol.html", context, status=422 if form.errors else 200)
 
@@ -63,6 +68,12 @@ def _codes_page(request: HttpRequest, codes: list[str], target: str, *, is_new: 
     """Show recovery codes. No redirect to a page of theirs: they would have to be kept somewhere in clear."""
     context = {"codes": "\n".join(codes), "next": target, "is_new": is_new}
     return render(request, "accounts/second_factor/codes.html", context)
+
+
+def _shown_before(request: HttpRequest, what: str) -> HttpResponse:
+    """Answer a form that was sent again after its codes were shown: they are kept nowhere in clear."""
+    messages.warning(request, what + " " + _("If you did not keep them, replace them below."))
+    return redirect("accounts:second_factor")
 
 
 @require_POST
@@ -82,13 +93,16 @@ def overview(request: PersonalRequest) -> HttpResponse:
     """What one has, and what can be done with it."""
     state = second_factor.factor_state(request.user)
     is_asked_for = request.present_session.requires_second_factor
-    return render(request, "accounts/second_factor/overview.html", {"state": state, "is_asked_for": is_asked_for})
+    context = {"state": state, "is_asked_for": is_asked_for, "once": once.new_name()}
+    return render(request, "accounts/second_factor/overview.html", context)
 
 
 @require_POST
 @never_cache
 def replace_codes(request: PersonalRequest) -> HttpResponse:
     """New recovery codes, shown this once."""
+    if once.was_done(request):
+        return _shown_before(request, _("Your recovery codes were replaced before, and the new ones were shown once."))
     try:
         codes = second_factor.replace_recovery_codes(
             user=request.user, session=request.user_session, at=timezone.now(), **origin(request)
@@ -96,6 +110,7 @@ def replace_codes(request: PersonalRequest) -> HttpResponse:
     except Conflict as error:
         messages.warning(request, str(error.message))
         return redirect("accounts:second_factor")
+    once.note_done(request)
     return _codes_page(request, codes, reverse("accounts:second_factor"), is_new=False)
 
 

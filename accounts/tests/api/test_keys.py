@@ -16,7 +16,7 @@ from accounts.models import AccountMail, ApiKey, SessionEnd, User, UserSession
 from accounts.registry import end_sessions_of
 from audit.models import AuditEvent
 from healthivr.testing.factories import PASSWORD, MembershipFactory
-from healthivr.testing.pages import parse
+from healthivr.testing.pages import parse, read
 from healthivr.testing.world import World
 from healthivr.tests.test_limits import mounted_api_views
 from invitations.tests.api.calls import problem
@@ -352,6 +352,26 @@ def test_pages__make_show_end(world: World, sign_in: SignIn) -> None:
     assert client.post(f"/profile/keys/{key.pk}/end/").status_code == 302
     problem(ask(secret), 401, "token_invalid")
     assert "Night" not in client.get("/profile/keys/").text
+
+
+def test_page__sent_again__makes_no_second_key_and_says_so(world: World, sign_in: SignIn) -> None:
+    client = sign_in(world.lee)
+    asked = parse(client.get("/profile/keys/new/").text)
+    form = {"name": "Night", "organization": "lee-family-practice", "scopes": "invitations:read", "days": "30"}
+    form["once"] = asked.all("input", name="once")[0]["value"]
+    shown = parse(client.post("/profile/keys/new/", form).text)
+    assert shown.all("button", data_copy="#key")
+    assert shown.all("code", id="key")[0].text.startswith("hivr_")
+    again = read(client.post("/profile/keys/new/", form, follow=True))
+    assert again.notices == [
+        "That key is made, and was shown once. If you did not copy it, end it below and make another."
+    ]
+    assert ApiKey.objects.count() == 1
+    assert "See invitations" in again.main
+    assert "invitations:read" not in again.main
+    form["once"] = parse(client.get("/profile/keys/new/").text).all("input", name="once")[0]["value"]
+    assert client.post("/profile/keys/new/", form).status_code == 200
+    assert ApiKey.objects.count() == 2
 
 
 @pytest.mark.parametrize("change", [{"name": ""}, {"scopes": "x"}, {"days": "0"}, {"organization": "stone-clinic"}])

@@ -267,3 +267,42 @@ def test_overview__of_who_has_one__says_what_there_is_and_replaces_codes(world: 
     response = submit(client, HERE, to="/profile/second-factor/remove/")
     assert response["Location"] == HERE
     assert "You have none" in read(client.get(HERE)).main
+
+
+# --- sent again (F5) -------------------------------------------------------------------------------------------------
+def form_of(client: Client, address: str, to: str) -> dict[str, str]:
+    form = next(form for form in read(client.get(address)).tree.all("form") if form["action"] == to)
+    return {field["name"]: field["value"] for field in form.all("input")}
+
+
+@pytest.mark.seed("S3.1")
+def test_codes__the_form_sent_again__stay_as_they_were_and_the_page_says_so(world: World) -> None:
+    client = browser(world.mia)
+    enrol(client)
+    sent = form_of(client, HERE, "/profile/second-factor/codes/")
+    codes_in(client.post("/profile/second-factor/codes/", sent))
+    made = set(RecoveryCode.objects.filter(user=world.mia).values_list("digest", flat=True))
+    again = client.post("/profile/second-factor/codes/", sent, follow=True)
+    assert again.redirect_chain == [(HERE, 302)]
+    (said,) = read(again).notices
+    assert said.endswith("the new ones were shown once. If you did not keep them, replace them below.")
+    assert set(RecoveryCode.objects.filter(user=world.mia).values_list("digest", flat=True)) == made
+    codes_in(client.post("/profile/second-factor/codes/", form_of(client, HERE, "/profile/second-factor/codes/")))
+    assert not made & set(RecoveryCode.objects.filter(user=world.mia).values_list("digest", flat=True))
+
+
+@pytest.mark.seed("S3.1")
+def test_enrolment__the_form_sent_again__says_that_it_is_set_up_and_leads_to_new_codes(world: World) -> None:
+    client = browser(world.mia)
+    phone = Phone(read(client.get(ENROL)).tree.all("code", id="key")[0].text)
+    sent = {**form_of(client, ENROL, ENROL), "code": phone.code()}
+    codes_in(client.post(ENROL, sent))
+    again = client.post(ENROL, sent, follow=True)
+    page = read(again)
+    assert again.redirect_chain == [(HERE, 302)]
+    assert page.notices == [
+        "Your second factor is set up. Its recovery codes were shown once. "
+        "If you did not keep them, replace them below."
+    ]
+    assert "Replace the codes" in page.main
+    assert RecoveryCode.objects.filter(user=world.mia).count() == 10
