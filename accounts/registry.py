@@ -32,7 +32,7 @@ from .terms import terms_of
 #: Of a session from its beginning, whatever happens in it (checklist S3.5, C24).
 ABSOLUTE_LIFE = timedelta(hours=24)
 #: How exact "last seen" is: a row written on every request would cost more than it tells.
-SEEN_EVERY = timedelta(minutes=1)
+SEEN_EVERY = timedelta(seconds=20)
 USER_AGENT_LENGTH = 300
 SWEEP_BATCH = 500
 #: With which ends of somebody's sessions their API keys end as well. (With a membership, those of its organization.)
@@ -176,7 +176,7 @@ def sign_in_terms(user: User) -> SignInTerms:
 
 
 def see_session(session: UserSession, *, at: datetime, is_exact: bool = False) -> None:
-    """Write down that a person acted in a session: once a minute, or, `is_exact`, because they ask to stay."""
+    """Write down that a person acted in a session: once in 20 seconds, or, `is_exact`, because they ask to stay."""
     if not is_exact and at - session.last_seen_at < SEEN_EVERY:
         return
     UserSession.objects.filter(pk=session.pk, ended_at=None, last_seen_at__lt=at).update(last_seen_at=at)

@@ -8,6 +8,8 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import User, UserSession
 from healthivr.testing.world import World
+from organizations.models import OrganizationSettings
+from organizations.tenancy import platform
 
 
 def leave_alone(user: User, minutes: int) -> None:
@@ -72,3 +74,38 @@ def test_session__over_and_somebody_else_signs_in__the_page_is_not_theirs(
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     expect(page.get_by_label("First name")).to_have_value("Omar")
     expect(dialog).to_be_hidden()
+
+
+def test_session__idle_time_made_shorter_meanwhile__an_open_page_warns(
+    committed_world: World, site: str, browser_of: Callable[..., Page], sign_in_as: Callable[..., None]
+) -> None:
+    page = browser_of()
+    sign_in_as(page, committed_world.mia)
+    page.clock.install()
+    page.goto(f"{site}/profile/")
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=committed_world.practice).update(idle_minutes=5)
+    leave_alone(committed_world.mia, 4)
+    page.clock.fast_forward("01:05")
+    expect(page.locator("#session").get_by_role("heading", name="Are you still there?")).to_be_visible()
+
+
+def test_session__over_in_one_of_two_windows__signed_in_beside_it_goes_on_by_itself(
+    committed_world: World, site: str, browser_of: Callable[..., Page], sign_in_as: Callable[..., None]
+) -> None:
+    page = browser_of()
+    sign_in_as(page, committed_world.mia)
+    page.clock.install()
+    page.goto(f"{site}/profile/")
+    page.get_by_label("First name").fill("Amelia")
+    leave_alone(committed_world.mia, 16)
+    page.clock.fast_forward("14:00")
+    dialog = page.locator("#session")
+    expect(dialog.get_by_role("heading", name="You are signed out")).to_be_visible()
+    # Nothing tells this window: it neither gets the focus nor becomes visible.
+    page.evaluate("window.addEventListener('focus', (event) => event.stopImmediatePropagation(), true)")
+    second = page.context.new_page()
+    sign_in_as(second, committed_world.mia)
+    page.clock.fast_forward("00:06")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_label("First name")).to_have_value("Amelia")
