@@ -43,7 +43,7 @@ ENDED: dict[str, Promise] = {
         "You were signed out because an external sign-in of your account was removed. Sign in anew."
     ),
     SessionEnd.EMAIL_CHANGED: gettext_lazy(
-        "You were signed out because your e-mail address was changed. Sign in anew."
+        "You were signed out because your e-mail address was changed. Sign in with the new one."
     ),
     SessionEnd.DEACTIVATED: gettext_lazy(
         "You were signed out because your account was switched off. Ask your administrator about it."

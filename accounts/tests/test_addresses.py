@@ -105,7 +105,13 @@ def test_change__from_the_profile_through_the_new_mailbox__signs_in_with_the_new
     assert address_of(world.lee) == NEW
     assert elsewhere.get("/profile/").status_code == 302
     assert UserSession.objects.get(ended_at__isnull=False).end_reason == "email_changed"
-    assert read(client.get(link[1]), 410).heading == "Your address is not changed"
+    used = read(client.get(link[1]), 410)
+    assert used.heading == "Your address is changed already"
+    assert NEW in used.main
+    assert "Ask for a new link" not in used.main
+    other = read(browser(world.omar).get(link[1]), 410)
+    assert other.heading == "Your address is not changed"
+    assert NEW not in other.main
 
     told = mails(mail_sink, now)["lee@example.org"]
     assert "another e-mail address" in body(told)
@@ -213,8 +219,11 @@ def test_link__of_an_earlier_wish__closed_by_the_next(world: World, now: datetim
     second = ask(world.lee, "other@example.org", at=now)
     with pytest.raises(LinkClosed):
         confirm(world.lee, first, at=now)
+    closed = email_link_path(str(first.pk))
+    assert read(browser(world.lee).get(closed), 410).heading == "Your address is not changed"
     confirm(world.lee, second, at=now)
     assert address_of(world.lee) == "other@example.org"
+    assert read(browser(world.lee).get(closed), 410).heading == "Your address is not changed"
 
 
 def test_link__in_a_log__is_masked(world: World, now: datetime) -> None:

@@ -60,7 +60,8 @@ def confirm_email(request: PersonalRequest, token: str) -> HttpResponse:
         addresses.confirm_email_change(user=request.user, token=token, session=session, at=at, **origin(request))
     except (LinkClosed, Conflict) as error:
         status = 410 if isinstance(error, LinkClosed) else 409
-        return render(request, "accounts/confirm_email_closed.html", {"error": error}, status=status)
+        context = {"error": error, "is_confirmed": addresses.is_confirmed(user=request.user, token=token)}
+        return render(request, "accounts/confirm_email_closed.html", context, status=status)
     request.session.cycle_key()
     messages.success(request, _("Your address is changed. You are signed out everywhere else."))
     response = redirect("accounts:profile")
