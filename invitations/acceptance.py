@@ -18,15 +18,16 @@ from audit.models import Outcome
 from healthivr.kernel.errors import DomainError, Malformed
 from healthivr.kernel.ids import new_id
 from organizations.actor import Actor
+from organizations.agreements.gate import needs_agreement
 from organizations.models import Membership, MembershipStatus, Organization, OrganizationSettings
 from organizations.roles import HOME, SECOND_FACTOR_ROLES, OrganizationKind, Role, founds_organization
-from organizations.seats import release_seat
+from organizations.seats import lock_seats, release_seat
 from organizations.selectors import practices_administered_by, roles_in
 from organizations.services import add_membership, clean_name, found_organization
 from organizations.tenancy import platform
 
 from .delivery import queue_notice
-from .entitlement import policy_at_acceptance
+from .entitlement import Terms, terms_at_acceptance
 from .errors import (
     AccountSwitchedOff,
     AlreadyAccepted,
@@ -67,6 +68,8 @@ class Accepted:
     membership_role: Role
     is_new_user: bool
     has_founded: bool
+    #: Whether they are the first who run the organization, and its agreement is theirs to sign now.
+    has_to_sign: bool = False
 
 
 # --- look-up ---------------------------------------------------------------------------------------------------------
@@ -249,8 +252,8 @@ def _accept(
     at: datetime,
 ) -> Accepted:
     """The transaction: at most five statements, two more when an organization is founded."""
-    policy = policy_at_acceptance(invitation, at=at)
-    require_domain(Role(invitation.invitation_type), invitation.organization, invitation.email or "", policy)
+    terms = _terms(invitation, founds_one=bool(practice or organization_name), at=at)
+    require_domain(Role(invitation.invitation_type), invitation.organization, invitation.email or "", terms.policy)
     if not advance(invitation, Event.ACCEPT, at=at, by_id=user.pk, accepted_by_id=user.pk):
         _raise_why_not(invitation, at=at)
     actor = Actor(user, invitation.organization, ip=visitor.ip, request_id=visitor.request_id)
@@ -287,15 +290,35 @@ def _accept(
             ),
             True,
         )
-    _join(actor, invitation, home, role, is_founder=has_founded, at=at)
+    starts = terms.starts and home.pk == invitation.organization_id
+    _join(actor, invitation, home, role, is_founder=has_founded, starts=starts, at=at)
     queue_notice(invitation, Purpose.ACCEPTED, at=at)
-    return Accepted(user, home, role, is_new_user, has_founded)
+    has_to_sign = needs_agreement(home) and (has_founded or (starts and not terms.has_agreement))
+    return Accepted(user, home, role, is_new_user, has_founded, has_to_sign)
+
+
+def _terms(invitation: UserInvitation, *, founds_one: bool, at: datetime) -> Terms:
+    """Return the terms of the acceptance. Of several who would be the first to run the organization, one is: they are
+    asked again, one after the other."""
+    terms = terms_at_acceptance(invitation, at=at)
+    if not terms.starts or founds_one:
+        return terms
+    lock_seats(organization_id=invitation.organization_id)
+    return terms_at_acceptance(invitation, at=at)
 
 
 def _join(
-    actor: Actor, invitation: UserInvitation, home: Organization, role: Role, *, is_founder: bool, at: datetime
+    actor: Actor,
+    invitation: UserInvitation,
+    home: Organization,
+    role: Role,
+    *,
+    is_founder: bool,
+    starts: bool,
+    at: datetime,
 ) -> None:
-    """Make the invitee a member. Seat-neutral: the invitation's seat becomes the member's."""
+    """Make the invitee a member. Seat-neutral: the invitation's seat becomes the member's. Who founds an organization,
+    or is the first in one that nobody runs, runs it."""
     upline_id = invitation.upline_id if invitation.upline_id != actor.user_id else None
     if home.pk != invitation.organization_id and not is_founder:
         # A doctor who brings a practice they run keeps their membership there, and the seller whom they came by first.
@@ -312,7 +335,7 @@ def _join(
         user_id=actor.user.pk,  # type: ignore[union-attr]
         organization=home,
         role=role,
-        is_org_admin=is_founder or role == Role.ADMIN,
+        is_org_admin=is_founder or starts or role == Role.ADMIN,
         upline_id=upline_id,
         invited_by_id=invitation.invited_by_id,
         at=at,
@@ -431,7 +454,7 @@ def request_new_link(*, token: str, visitor: Visitor, at: datetime) -> None:
     with platform("invitee asks for a new link"):
         if at - invitation.expires_at > RENEWABLE_FOR:
             raise InviterNotEntitled
-        policy_at_acceptance(invitation, at=at)
+        terms_at_acceptance(invitation, at=at)
         if status == Status.EXPIRED:
             renew_invitation(actor=actor, invitation_id=invitation.pk, at=at)
         else:

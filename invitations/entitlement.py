@@ -1,6 +1,7 @@
 """Whether who invited could still invite now, and whether the organization may take in whom they invited: asked at
 acceptance and at each new link."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from django.db import connection
 from django.db.models import BooleanField, F, Func, Q
 
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
-from organizations.agreements.gate import IN_FORCE, AgreementMissing, role_needs_agreement
+from organizations.agreements.gate import IN_FORCE, AgreementMissing, role_needs_agreement, run_by_nobody
 from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.policies import InvitationPolicy
 from organizations.roles import OrganizationKind, Role, founds_organization, may_invite
@@ -21,12 +22,22 @@ from .models import UserInvitation
 #: each acceptance asks it and Django takes longer to write it than PostgreSQL to answer (bench/accepting.py).
 INVITER = f"""
     SELECT m.organization_id = o.id, m.role, m.is_org_admin, s.staff_may_invite, s.email_domains,
-        {IN_FORCE.format(organization="o.id")}
+        {IN_FORCE.format(organization="o.id")}, {run_by_nobody("o.id")}
     FROM {Organization._meta.db_table} o
     JOIN {OrganizationSettings._meta.db_table} s ON s.organization_id = o.id
     JOIN {Membership._meta.db_table} m ON m.status = 'active'
     JOIN {get_user_model()._meta.db_table} u ON u.id = m.user_id AND u.is_active
     WHERE o.id = %s AND o.state = 'active' AND m.user_id = %s AND m.organization_id IN (o.id, %s)"""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms an invitation can be accepted now."""
+
+    policy: InvitationPolicy
+    has_agreement: bool = False
+    #: Whether who accepts is the first who runs the organization: the platform invited, and nobody runs it.
+    starts: bool = False
 
 
 def inviter_is_entitled(invitation: UserInvitation, role: Role | None = None, *, at: datetime) -> bool:
@@ -36,37 +47,38 @@ def inviter_is_entitled(invitation: UserInvitation, role: Role | None = None, *,
     return _entitlement(invitation, role or Role(invitation.invitation_type), at=at) is not None
 
 
-def policy_at_acceptance(invitation: UserInvitation, *, at: datetime) -> InvitationPolicy:
-    """Return the organization's policy for whoever joins it now. The same statement; raises InviterNotEntitled, and
+def terms_at_acceptance(invitation: UserInvitation, *, at: datetime) -> Terms:
+    """Return the terms for whoever joins the organization now. The same statement; raises InviterNotEntitled, and
     AgreementMissing where no agreement lets anybody join for work with patients' data. Who founds an organization is
-    exempt: its agreement comes with the founding."""
+    exempt, and who is the first to run one: its agreement comes right after."""
     role = Role(invitation.invitation_type)
     found = _entitlement(invitation, role, at=at)
     if found is None:
         raise InviterNotEntitled
-    policy, has_agreement = found
     founds = founds_organization(role, OrganizationKind(invitation.organization.kind))
-    if role_needs_agreement(role) and not (founds or has_agreement):
+    if role_needs_agreement(role) and not (founds or found.has_agreement or found.starts):
         raise AgreementMissing
-    return policy
+    return found
 
 
-def _entitlement(invitation: UserInvitation, role: Role, *, at: datetime) -> tuple[InvitationPolicy, bool] | None:
-    """Return the policy under which it can be accepted and whether the organization's agreement is in force, None when
-    who invited may not invite any more. What the system sends is for the platform's own administrators, whose addresses
-    were checked when it was sent."""
+def _entitlement(invitation: UserInvitation, role: Role, *, at: datetime) -> Terms | None:
+    """Return the terms on which it can be accepted, None when who invited may not invite any more. What
+    the system sends is for the platform's own administrators, whose addresses were checked when it was sent."""
     if invitation.invited_by_id is None:
-        return (InvitationPolicy(), False) if role == Role.ADMIN else None
+        return Terms(InvitationPolicy()) if role == Role.ADMIN else None
     with connection.cursor() as cursor:
         cursor.execute(
             INVITER, [at, at, invitation.organization_id, invitation.invited_by_id, PLATFORM_ORGANIZATION_ID]
         )
         rows = cursor.fetchall()
-    for is_here, member_role, is_org_admin, staff_may_invite, email_domains, has_agreement in rows:
+    is_platform_staff = any(member_role == Role.ADMIN for _is_here, member_role, *_rest in rows)
+    starts = is_platform_staff and not invitation.organization.is_platform
+    for is_here, member_role, is_org_admin, staff_may_invite, domains, has_agreement, is_run_by_nobody in rows:
         if (is_here or member_role == Role.ADMIN) and may_invite(
             Role(member_role), role, is_org_admin=is_org_admin, staff_may_invite=staff_may_invite
         ):
-            return InvitationPolicy(email_domains=tuple(email_domains)), has_agreement
+            policy = InvitationPolicy(email_domains=tuple(domains))
+            return Terms(policy, has_agreement, starts=starts and is_run_by_nobody)
     return None
 
 

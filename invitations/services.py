@@ -119,7 +119,13 @@ def _insert(actor: Actor, role: Role, values: dict[str, Any], hours: int | None,
     try:
         with transaction.atomic():
             if _takes_seat(role, actor.organization):
-                seat = reserve_seat(organization_id=actor.organization_id, email=values["email"], role=role, at=at)
+                seat = reserve_seat(
+                    organization_id=actor.organization_id,
+                    email=values["email"],
+                    role=role,
+                    may_start=_may_start(actor),
+                    at=at,
+                )
                 if role in seat.held:
                     raise AlreadyMember(field="email")
                 policy = seat.policy
@@ -160,6 +166,12 @@ def _queue(invitation: UserInvitation, *, at: datetime) -> None:
         created_at=at,
     )
     transaction.on_commit(hint_relay)
+
+
+def _may_start(actor: Actor) -> bool:
+    """Say whether the actor may bring the first person into an organization before its agreement: the platform's
+    administrators, and the invitee's own wish for a new link, whose inviter was asked for (`terms_at_acceptance`)."""
+    return actor.is_platform_staff or bool(actor.system)
 
 
 def _takes_seat(role: Role, organization: Organization) -> bool:
@@ -279,7 +291,7 @@ def update_invitation(
         if needs_new_link:
             if is_new_role:
                 _unless_overdue_blocks(
-                    lambda: _move_seat(invitation, old_role, role, at=at), actor, invitation.email or "", at=at
+                    lambda: _move_seat(actor, invitation, old_role, role, at=at), actor, invitation.email or "", at=at
                 )
                 new["invitation_type"] = str(role.value)
             policy = _policy_for(invitation, role)
@@ -315,11 +327,11 @@ def _policy_for(invitation: UserInvitation, role: Role) -> InvitationPolicy:
     return policy
 
 
-def _move_seat(invitation: UserInvitation, old: Role, new: Role, *, at: datetime) -> None:
+def _move_seat(actor: Actor, invitation: UserInvitation, old: Role, new: Role, *, at: datetime) -> None:
     """Give back what the old role took, and take what the new one needs."""
     with transaction.atomic():
         _release(invitation, old)
-        _reserve(invitation, new, at=at)
+        _reserve(actor, invitation, new, at=at)
 
 
 def _new_link(actor: Actor, invitation: UserInvitation, role: Role, *, at: datetime) -> dict[str, Any]:
@@ -327,7 +339,7 @@ def _new_link(actor: Actor, invitation: UserInvitation, role: Role, *, at: datet
     invitation: whoever sends it again answers for it."""
     _require_may_be_mailed(actor, invitation)
     if _takes_seat(role, invitation.organization):
-        require_agreement(organization=invitation.organization, at=at, role=role)
+        require_agreement(organization=invitation.organization, at=at, role=role, may_start=_may_start(actor))
     nonce = new_nonce()
     columns = {"token_nonce": nonce, "token_hash": digest_of(nonce), "delivery_status": DeliveryStatus.QUEUED}
     if actor.user and not _inviter_may_still(invitation, role, at=at):
@@ -417,7 +429,7 @@ def renew_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> User
 def _reopen(actor: Actor, invitation: UserInvitation, *, at: datetime) -> UserInvitation:
     try:
         with transaction.atomic():
-            _reserve(invitation, Role(invitation.invitation_type), at=at)
+            _reserve(actor, invitation, Role(invitation.invitation_type), at=at)
             return _reissue(actor, invitation, Event.RENEW, action="invitation.renewed", at=at)
     except IntegrityError as error:
         if "invitation_one_open_an_address" not in str(error):
@@ -507,11 +519,17 @@ def cancel_invitation(*, actor: Actor, invitation_id: UUID, reason: str = "", at
     return invitation
 
 
-def _reserve(invitation: UserInvitation, role: Role, *, at: datetime) -> None:
+def _reserve(actor: Actor, invitation: UserInvitation, role: Role, *, at: datetime) -> None:
     """Take the seat of an invitation for `role`. Raises NoSeatLeft, BaaRequired, and AlreadyMember when its owner has the
     role."""
     if _takes_seat(role, invitation.organization):
-        seat = reserve_seat(organization_id=invitation.organization_id, email=invitation.email or "", role=role, at=at)
+        seat = reserve_seat(
+            organization_id=invitation.organization_id,
+            email=invitation.email or "",
+            role=role,
+            may_start=_may_start(actor),
+            at=at,
+        )
         if role in seat.held:
             raise AlreadyMember
 

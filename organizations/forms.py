@@ -14,7 +14,7 @@ from .directory import DirectoryFilters
 from .models import Organization, OrganizationState
 from .paging import PAGE_SIZES
 from .policies import IDLE_MINUTES, INVITATION_HOURS
-from .roles import OrganizationKind, Role, can_work_in
+from .roles import OrganizationKind, Role, can_be_invited_into, can_work_in
 from .selectors import PeopleFilters, Shown
 
 
@@ -238,7 +238,11 @@ class NewOrganizationForm(ServiceForm):
         label=_("Kind"),
         choices=[
             ("", _("Choose a kind")),
-            *((kind.value, kind.label) for kind in OrganizationKind if kind != OrganizationKind.PLATFORM),
+            *(
+                (kind.value, kind.label)
+                for kind in OrganizationKind
+                if kind != OrganizationKind.PLATFORM and can_be_invited_into(kind)  # else nobody could ever be there
+            ),
         ],
         error_messages={"required": _("Choose a kind.")},
     )

@@ -292,6 +292,11 @@ def founds_organization(invitation_type: Role, sender: OrganizationKind) -> bool
     return invitation_type not in JOINING and HOME[invitation_type] != sender
 
 
+def can_be_invited_into(kind: str) -> bool:
+    """Say whether an invitation can bring anybody into an organization of a kind: some type has its home there."""
+    return kind in HOME.values()
+
+
 def may_stand_below(kind: OrganizationKind, parent: OrganizationKind) -> bool:
     """Say whether an organization of a kind has its place below one of another: where it may be founded, and of kinds
     that nobody founds by invitation, below the platform."""

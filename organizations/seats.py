@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import Conflict
 
-from .agreements.gate import IN_FORCE, BaaRequired, role_needs_agreement
+from .agreements.gate import IN_FORCE, BaaRequired, role_needs_agreement, run_by_nobody
 from .models import Membership, OrganizationSettings
 from .policies import InvitationPolicy
 from .roles import Role
@@ -44,12 +44,15 @@ def _held(address: str) -> str:
     )
 
 
-def reserve_seat(*, organization_id: UUID, email: str, role: Role | None, at: datetime) -> Seat:
+def reserve_seat(
+    *, organization_id: UUID, email: str, role: Role | None, may_start: bool = False, at: datetime
+) -> Seat:
     """Take a seat for an invitation of `role` to `email`, unless its owner is a member already and has one.
 
     One statement that locks the organization's settings row, which makes it the first lock of the transaction, and
     reads what decides about the invitation. Raises NoSeatLeft, and BaaRequired for a role that works with patients' data
-    where no agreement is in force; `role` is None for a seat that an invitation keeps.
+    where no agreement is in force; `role` is None for a seat that an invitation keeps. With `may_start` the agreement may
+    come later where nobody runs the organization: somebody has to be there who signs it.
     """
     table = OrganizationSettings._meta.db_table
     with connection.cursor() as cursor:
@@ -57,14 +60,14 @@ def reserve_seat(*, organization_id: UUID, email: str, role: Role | None, at: da
             f"UPDATE {table} s SET seats_used = seats_used + CASE WHEN {_held('%s')} IS NULL THEN 1 ELSE 0 END"
             f" WHERE organization_id = %s AND (seats_used < seat_limit OR {_held('%s')} IS NOT NULL)"
             f" RETURNING coalesce({_held('%s')}, ARRAY[]::text[]), invitation_hours, email_domains,"
-            f" {IN_FORCE.format(organization='s.organization_id')}",
+            f" {IN_FORCE.format(organization='s.organization_id')}, {run_by_nobody('s.organization_id')}",
             [email, organization_id, email, email, at, at],
         )
         row = cursor.fetchone()
     if row is None:
         raise NoSeatLeft
-    held, hours, domains, has_agreement = row
-    if role and role_needs_agreement(role) and not has_agreement:
+    held, hours, domains, has_agreement, is_run_by_nobody = row
+    if role and role_needs_agreement(role) and not (has_agreement or (may_start and is_run_by_nobody)):
         raise BaaRequired(field="invitation_type")
     return Seat(list(held), InvitationPolicy(hours, tuple(domains)))
 

@@ -46,7 +46,7 @@ from invitations.errors import (
 from invitations.forms import AcceptForm, DeclineForm
 from invitations.messages import when
 from invitations.models import UserInvitation
-from organizations.agreements.gate import AgreementMissing, needs_agreement
+from organizations.agreements.gate import AgreementMissing
 from organizations.rights import MEMBERS, needs
 from organizations.roles import HOME, ROLE_SENTENCES, OrganizationKind, Role
 from organizations.selectors import invitable_types
@@ -270,10 +270,10 @@ def _accept(
     if is_further_role:
         text = _("You have a further role now: {role}.")
         messages.success(request, format_html(str(text), role=accepted.membership_role.label))
-    # Whoever founds an organization for patient care reads its agreement first; "later" leads to the welcome.
-    has_to_sign = accepted.has_founded and needs_agreement(accepted.organization)
+    # Whoever founds an organization for patient care, or starts one, reads its agreement first; "later" leads to the
+    # welcome.
     response = redirect(
-        "organizations:sign_agreement" if has_to_sign else "invitations:welcome", accepted.organization.slug
+        "organizations:sign_agreement" if accepted.has_to_sign else "invitations:welcome", accepted.organization.slug
     )
     return _forget(response)
 

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
+from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import NotPermitted, Refused
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
-from organizations.models import Organization
+from organizations.models import Membership, Organization
 from organizations.roles import PATIENT_DATA_ROLES, OrganizationKind, Role
 
 from .models import BusinessAssociateAgreement, Direction
@@ -29,6 +30,17 @@ IN_FORCE = (
     f" AND baa.counterpart_id = '{PLATFORM_ORGANIZATION_ID}' AND baa.status = 'signed'"
     " AND baa.effective <= %s AND baa.expires > %s)"
 )
+
+
+def run_by_nobody(organization: str) -> str:
+    """SQL that says whether nobody runs an organization, which then has nobody who could sign for it. For statements
+    that ask something else anyway."""
+    users, members = get_user_model()._meta.db_table, Membership._meta.db_table
+    return (
+        f"NOT EXISTS (SELECT FROM {members} run JOIN {users} runner ON runner.id = run.user_id AND runner.is_active"
+        f" WHERE run.organization_id = {organization} AND run.status = 'active' AND run.is_org_admin)"
+    )
+
 
 REASON = _(
     "No business associate agreement is in force in this organization. An administrator signs it on the page Agreements;"
@@ -73,12 +85,17 @@ def agreement_in_force(*, organization: Organization, at: datetime) -> bool:
     )
 
 
-def require_agreement(*, organization: Organization, at: datetime, role: Role | None = None) -> None:
+def require_agreement(
+    *, organization: Organization, at: datetime, role: Role | None = None, may_start: bool = False
+) -> None:
     """Demand an agreement in force for new access: somebody new, a new patient, an export. With `role`, only if that role
-    works with patients' data. Raises BaaRequired."""
+    works with patients' data. With `may_start`, not while nobody runs the organization: the first person signs right
+    after joining, and opens no patient data before. Raises BaaRequired."""
     if not needs_agreement(organization) or (role is not None and not role_needs_agreement(role)):
         return
-    if not agreement_in_force(organization=organization, at=at):
+    if agreement_in_force(organization=organization, at=at):
+        return
+    if not may_start or Membership.objects.administrators().filter(organization=organization).exists():
         raise BaaRequired
 
 

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from healthivr.kernel.errors import DomainError
 from organizations import administration
 from organizations import directory as selectors
+from organizations.agreements.gate import needs_agreement
 from organizations.forms import (
     DeactivateOrganizationForm,
     DirectoryFilterForm,
@@ -21,7 +22,7 @@ from organizations.forms import (
 )
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.rights import needs
-from organizations.roles import Capability
+from organizations.roles import Capability, can_be_invited_into
 
 from . import TenantRequest
 
@@ -65,7 +66,7 @@ def create_organization(request: TenantRequest, organization: str) -> HttpRespon
         except DomainError as error:
             form.refuse(error)
         else:
-            text = _("{name} is created. Nobody belongs to it yet: invite somebody, then make them administrator.")
+            text = _("{name} is created. Invite the first person: by accepting they become its administrator.")
             messages.success(request, format_html(text, name=made.name))
             return redirect("organizations:organization", organization, made.pk)
     return render(request, "organizations/create.html", {"form": form}, status=422 if form.errors else 200)
@@ -79,7 +80,13 @@ def show_organization(request: TenantRequest, organization: str, organization_id
     return render(
         request,
         "organizations/organization.html",
-        {"detail": detail, "shown": detail.organization, "runs_all": request.actor.has(Capability.RUN_ORGANIZATIONS)},
+        {
+            "detail": detail,
+            "shown": detail.organization,
+            "runs_all": request.actor.has(Capability.RUN_ORGANIZATIONS),
+            "takes_people": can_be_invited_into(detail.organization.kind),
+            "needs_agreement": needs_agreement(detail.organization),
+        },
     )
 
 

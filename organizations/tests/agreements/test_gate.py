@@ -1,6 +1,7 @@
 """What is closed while no agreement is in force, and what is not (docs/adr/0011-agreements.md)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from healthivr.testing.factories import PASSWORD
+from healthivr.testing.factories import PASSWORD, MembershipFactory, OrganizationFactory
 from healthivr.testing.pages import browser, read, submit
 from healthivr.testing.world import World
+from invitations.models import UserInvitation
 from invitations.tests import acts
 from invitations.tests.api.calls import call, problem
 from organizations.agreements.gate import (
@@ -22,6 +24,7 @@ from organizations.agreements.gate import (
     require_patient_data_open,
 )
 from organizations.agreements.models import BusinessAssociateAgreement
+from organizations.models import Membership, Organization
 from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform, tenant
 
@@ -158,6 +161,95 @@ def test_founding__without_any_agreement__accepted_and_closed_until_it_is_signed
     with tenant(practice):
         require_patient_data_open(organization=practice, at=timezone.now())
     assert call(client, "POST", "", NURSE | {"email": "b@example.org"}, at=practice).status_code == 201
+
+
+def empty(world: World, **values: Any) -> Organization:
+    """An organization that nobody founded and nobody belongs to."""
+    with platform("test"):
+        return OrganizationFactory(name="Hill Street", slug="hill-street", agreement=False, **values)
+
+
+@pytest.mark.seed("S2.18")
+def test_first_person__invited_by_the_platform__runs_it_and_signs_right_after_joining(world: World) -> None:
+    made, here = empty(world), "/o/hill-street/invitations/new/"
+    response = submit(browser(world.ana), here, invitation_type="office_admin", email="nora@example.org")
+    assert response.status_code == 302
+    with platform("test"):
+        token = acts.token_of(UserInvitation.objects.get(organization=made))
+    nora = Client()
+    nora.post("/i/start/", {"token": token, "act": "accept"})
+    joined = nora.post("/i/accept/", NORA)
+    assert (joined.status_code, joined["Location"]) == (302, "/o/hill-street/agreements/sign/")
+    with platform("test"):
+        member = Membership.objects.get(organization=made)
+    assert (member.role, member.is_org_admin) == ("office_admin", True)
+    with tenant(made), pytest.raises(BaaRequired):
+        require_patient_data_open(organization=made, at=timezone.now())
+
+
+@pytest.mark.seed("S2.18")
+def test_first_person__two_invited__the_second_waits_for_the_signature_and_runs_nothing(
+    world: World, sign_in: SignIn
+) -> None:
+    made = empty(world)
+    first, second = (
+        acts.invite(world.actor(world.ana, made), "medical_staff", email)
+        for email in ("a@example.org", "b@example.org")
+    )
+    joined = acts.accept(first)
+    assert joined.has_to_sign
+    with pytest.raises(AgreementMissing):
+        acts.accept(second)
+    body = NURSE | {"email": "c@example.org"}  # somebody runs it now: nobody is exempt any more
+    problem(call(sign_in(world.ana), "POST", "", body, at=made), 403, "baa_required", "invitation_type")
+    agreement(made)
+    later = acts.accept(second)
+    assert not later.has_to_sign
+    with platform("test"):
+        assert list(Membership.objects.filter(organization=made, is_org_admin=True).values_list("user", flat=True)) == [
+            joined.user.pk
+        ]
+
+
+@pytest.mark.seed("S2.18")
+@pytest.mark.parametrize("act", ["resend", "renew", "role", "new link"])
+def test_first_person__sent_again_before_the_agreement__goes_out(world: World, sign_in: SignIn, act: str) -> None:
+    made = empty(world)
+    invitation = acts.invite(world.actor(world.ana, made), "medical_staff")
+    if act in ("renew", "new link"):
+        with platform("test"):
+            now = timezone.now()
+            UserInvitation.objects.filter(pk=invitation.pk).update(
+                created_at=now - timedelta(days=8), expires_at=now - timedelta(days=1)
+            )
+    if act == "new link":
+        acts.ask_for_new_link(acts.token_of(invitation))
+    else:
+        ask = {
+            "resend": ("POST", f"{invitation.pk}/resend/", None),
+            "renew": ("POST", f"{invitation.pk}/renew/", None),
+            "role": ("PATCH", f"{invitation.pk}/", {"invitation_type": "office_admin"}),
+        }[act]
+        assert call(sign_in(world.ana), *ask, at=made).status_code == 200
+    assert acts.accept(invitation).has_to_sign
+
+
+def test_first_person__invited_by_a_member_who_does_not_run_it__nobody_is_exempt(world: World) -> None:
+    made = empty(world)
+    with platform("test"):
+        doctor = MembershipFactory(organization=made, role="doctor", is_org_admin=False)
+    actor = replace(world.actor(world.lee, made), user=doctor.user, is_org_admin=False)
+    with pytest.raises(BaaRequired):
+        acts.invite(actor)
+    acts.invite(world.actor(world.ana, made))
+
+
+def test_first_person__where_no_agreement_is_needed__runs_it_and_has_nothing_to_sign(world: World) -> None:
+    made = empty(world, kind="distributor")
+    joined = acts.accept(acts.invite(world.actor(world.ana, made), "sales"))
+    with platform("test"):
+        assert Membership.objects.get(user=joined.user).is_org_admin
+    assert not joined.has_to_sign
 
 
 @pytest.mark.seed("S2.18")

@@ -95,10 +95,30 @@ def test_create__by_the_platform__made_and_led_to_it(world: World) -> None:
     assert (response.status_code, response["Location"]) == (302, address(made))
     page = read(client.get(address(made)), 200, "Hill Street")
     assert page.notices == [
-        "Hill Street is created. Nobody belongs to it yet: invite somebody, then make them administrator."
+        "Hill Street is created. Invite the first person: by accepting they become its administrator."
     ]
     assert "0 of 7" in page.main
     assert page.links["Its people"] == "/o/hill-street/people/"
+    assert page.links["Invite the first person"] == "/o/hill-street/invitations/new/"
+    assert "becomes its administrator by accepting" in page.main
+
+
+def test_create__kinds_offered__those_that_somebody_can_be_invited_into(world: World) -> None:
+    client = browser(world.ana)
+    (choice,) = read(client.get(f"{HERE}new/")).tree.all("select", name="kind")
+    offered = {option["value"] for option in choice.all("option")} - {""}
+    assert offered == {"chp", "master_distributor", "distributor", "practice", "ivr_company", "logistics"}
+
+
+def test_pages__of_an_organization_that_nobody_can_be_invited_into__offer_no_invitation(world: World) -> None:
+    with platform("test"):
+        pharmacy = OrganizationFactory(kind="pharmacy", name="Corner Pharmacy", slug="corner-pharmacy")
+    client = browser(world.ana)
+    page = read(client.get(address(pharmacy)))
+    assert "nobody can be invited into an organization of this kind" in page.main
+    assert "Invite the first person" not in page.links
+    assert "Invite somebody" not in read(client.get("/o/corner-pharmacy/people/")).links
+    assert "Invite somebody" in read(client.get("/o/lee-family-practice/people/")).links
 
 
 @pytest.mark.parametrize(
