@@ -224,6 +224,17 @@ def person(*, actor: Actor, membership_id: UUID) -> Membership:
     return membership
 
 
+def successor(*, actor: Actor, membership_id: UUID) -> Membership | None:
+    """Return the membership that somebody has now in place of one that has ended here: that which began at its end, else
+    the latest; None for who is no member any more."""
+    old = Membership.objects.filter(organization=actor.organization, status=MembershipStatus.ENDED, pk=membership_id)
+    ended = old.first()
+    if ended is None:
+        return None
+    now = people(actor=actor).filter(user=ended.user_id).order_by("-started_at", "pk")
+    return now.filter(started_at=ended.ended_at).first() or now.first()
+
+
 def license_standing(*, actor: Actor, membership: Membership, at: datetime) -> Choices | None:
     """Return where the license of a member who needs one stands, nothing more of it, for those who run the people of the
     organization; None where nothing was submitted. Asked of the person, for licenses stand above this app."""

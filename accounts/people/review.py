@@ -16,6 +16,7 @@ from healthivr.kernel.spreadsheets import csv_text
 from organizations.actor import Actor
 from organizations.models import Membership
 from organizations.paging import ROWS, Page
+from organizations.periods import add_member_since
 from organizations.reviewing import review_membership
 from organizations.roles import Capability
 from organizations.selectors import PeopleFilters, Shown, people, people_page
@@ -44,6 +45,7 @@ def access_page(
 
 
 def _accesses(actor: Actor, memberships: Sequence[Membership], *, at: datetime) -> list[Access]:
+    add_member_since(memberships)
     enrolled = people_with_second_factor(membership.user_id for membership in memberships)
     return [
         Access(
@@ -111,7 +113,7 @@ def _cells(access: Access) -> list[str]:
         str(row.get_role_display()),
         _yes(row.is_org_admin),
         row.invited_by.get_full_name() if row.invited_by else "",
-        _moment(row.started_at),
+        _moment(row.member_since),  # type: ignore[attr-defined]
         _moment(row.user.last_login),
         _yes(access.has_second_factor),
         _moment(row.reviewed_at),

@@ -11,15 +11,25 @@ from django.views.decorators.http import require_safe
 
 from accounts import selectors
 from accounts.devices import device_name
-from accounts.models import UserSession
-from audit.selectors import targets_of
+from accounts.models import User, UserSession
+from audit.selectors import acts_on, targets_of
+from healthivr.kernel.errors import NotFound
 from organizations.forms import PeopleFilterForm
 from organizations.granting import Outranked, can_change_role, grantable_roles
 from organizations.models import Membership
 from organizations.paging import ROWS, active_filters, address, neighbours
+from organizations.periods import add_member_since
 from organizations.rights import needs
 from organizations.roles import LICENSED_ROLES, Capability, OrganizationKind, Role
-from organizations.selectors import Shown, invitable_types, license_standing, memberships_of, people_page, person
+from organizations.selectors import (
+    Shown,
+    invitable_types,
+    license_standing,
+    memberships_of,
+    people_page,
+    person,
+    successor,
+)
 from organizations.services import PERSON_LEFT, can_change_administrator
 from organizations.views import TenantRequest
 
@@ -43,6 +53,7 @@ def people(request: TenantRequest, organization: str) -> HttpResponse:
     if cursor and not page.items:  # whoever stood there has gone meanwhile
         return redirect(address(request, cursor=""))
     has_ended = filters.shown == Shown.ENDED
+    add_member_since(page.items)
     context = {
         "form": form,
         "memberships": page.items,
@@ -74,7 +85,13 @@ def _receipts(request: TenantRequest, memberships: list[Membership]) -> set[UUID
 def member(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """One person's membership, what is to know of their account, and what may be done."""
     actor, at = request.actor, timezone.now()
-    membership = person(actor=actor, membership_id=membership_id)
+    try:
+        membership = person(actor=actor, membership_id=membership_id)
+    except NotFound:
+        if present := successor(actor=actor, membership_id=membership_id):
+            return redirect("organizations:member", organization, present.pk)
+        raise
+    add_member_since([membership])
     may_manage = actor.has(Capability.MANAGE_PEOPLE)
     is_me = membership.user_id == actor.user_id
     standing, shows_license = None, may_manage and membership.role in LICENSED_ROLES
@@ -94,11 +111,27 @@ def member(request: TenantRequest, organization: str, membership_id: UUID) -> Ht
         if can_change_role(actor=actor, membership=membership)
         else [],
         "further_roles": [] if is_me else [role for role in roles if role not in {Role(row.role) for row in held}],
+        "role_change": _role_change(membership) if may_manage else None,
         "is_due": membership.is_unreviewed(at=at),
     }
     if actor.has(Capability.VIEW_ACCOUNTS):
         context |= _account(request, membership)
     return render(request, "accounts/people/member.html", context)
+
+
+def _role_change(membership: Membership) -> dict[str, Any] | None:
+    """Return by what act a membership followed one with another role, as the trail has it."""
+    acts = acts_on(
+        target_id=str(membership.pk), organization_id=membership.organization_id, action="membership.role_changed"
+    )
+    if not acts:
+        return None
+    by = User.objects.filter(pk=acts[0].actor_id).first()
+    return {
+        "before": Role(acts[0].changes["role"][0]).label,
+        "by": by.get_full_name() if by else acts[0].actor_name,
+        "reason": acts[0].reason,
+    }
 
 
 def _account(request: TenantRequest, membership: Membership) -> dict[str, Any]:
