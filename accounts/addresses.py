@@ -97,8 +97,9 @@ def open_email_link(*, user: User, token: str, at: datetime) -> EmailChange:
 def is_confirmed(*, user: User, token: str) -> bool:
     """Say whether a mailed link has done what it was for: the address is the person's by now."""
     change_id = read_email_link(token)
-    used = EmailChange.objects.filter(pk=change_id, user=user, new_email=user.email, closed_at__isnull=False)
-    return change_id is not None and used.exists()
+    if change_id is None:
+        return False
+    return EmailChange.objects.filter(pk=change_id, user=user, new_email=user.email, closed_at__isnull=False).exists()
 
 
 def confirm_email_change(

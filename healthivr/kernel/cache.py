@@ -24,7 +24,7 @@ class CountingClient(RedisCacheClient):
         super().__init__(*args, **kwargs)
         self._count = self.get_client(write=True).register_script(COUNT)
 
-    def incr(self, key: str, delta: int) -> int:
+    def incr(self, key: Any, delta: int) -> int:
         count = self._count(keys=[key], args=[delta], client=self.get_client(key, write=True))
         if count is None:
             raise ValueError(f"Key {key!r} not found.")
