@@ -1,5 +1,6 @@
 """Reads of the trail."""
 
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Model
@@ -18,6 +19,18 @@ def changes_of(target: Model, *, organization_id: UUID, action: str) -> list[dic
         outcome=Outcome.SUCCESS,
     )
     return list(acts.order_by("sequence").values_list("changes", flat=True))
+
+
+def last_at(target: Model, *, organization_id: UUID, action: str) -> datetime | None:
+    """Return when an act of one kind last happened to a record. Asked in a door."""
+    acts = AuditEvent.objects.filter(
+        organization_id=organization_id,
+        target_type=target._meta.label_lower,
+        target_id=str(target.pk),
+        action=action,
+        outcome=Outcome.SUCCESS,
+    )
+    return acts.order_by("-sequence").values_list("recorded", flat=True).first()
 
 
 def events_of(target: Model, *, organization_id: UUID) -> list[AuditEvent]:

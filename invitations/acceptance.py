@@ -34,6 +34,7 @@ from .errors import (
     InvitationClosed,
     InvitationNotFound,
     InviterNotEntitled,
+    JoinsNobodyNow,
     LinkReplaced,
     PracticeNotYours,
     SignInRequired,
@@ -165,6 +166,12 @@ def require_right_account(invitation: UserInvitation, visitor: Visitor) -> None:
         if not User.objects.filter(pk=account_id, is_active=True).exists():
             raise AccountSwitchedOff
         raise SignInRequired
+
+
+def require_open_organization(invitation: UserInvitation) -> None:
+    """Raise JoinsNobodyNow where the organization is switched off, before anybody fills in a form for nothing."""
+    if not invitation.organization.is_active:
+        raise JoinsNobodyNow(organization_name=invitation.organization.name)
 
 
 # --- accept ----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import Conflict, LinkClosed, NotFound, NotPermitted, NotSignedIn, Refused
+from organizations.standing import OrganizationInactive
 
 from .states import Status
 
@@ -143,6 +144,21 @@ class InviterNotEntitled(Refused):
 
     code = "inviter_not_entitled"
     message = _("This invitation cannot be accepted now. Ask the organization to send you a new one.")
+
+
+class NobodyCanJoin(OrganizationInactive):
+    """An invitation sent from an organization that is switched off: nobody could accept it."""
+
+    message = _(
+        "This organization is switched off, so nobody could accept an invitation to it. Switch it on first. Nothing was"
+        " sent."
+    )
+
+
+class JoinsNobodyNow(InviterNotEntitled):
+    """The organization of an invitation is switched off: said before anybody fills in a form."""
+
+    message = _("The organization is switched off now. The link works again once it is switched on.")
 
 
 class InviterStillEntitled(Conflict):

@@ -32,6 +32,7 @@ from .errors import (
     AddressBounced,
     DuplicateInvitation,
     EmailDomainNotAllowed,
+    NobodyCanJoin,
     OwnAddress,
     RoleNotAllowed,
     SameAddress,
@@ -182,6 +183,7 @@ def _takes_seat(role: Role, organization: Organization) -> bool:
 # --- what a value may be ---------------------------------------------------------------------------------------------
 def _invitable_role(actor: Actor, invitation_type: str) -> Role:
     actor.require(Capability.INVITE)
+    _require_somebody_can_join(actor)
     if invitation_type not in INVITATION_TYPES:
         raise Malformed(_("Choose a role from the list."), code="invitation_type", field="invitation_type")
     role = Role(invitation_type)
@@ -190,6 +192,12 @@ def _invitable_role(actor: Actor, invitation_type: str) -> Role:
     if not actor.system and role not in invitable_types(actor=actor):
         raise RoleNotAllowed(field="invitation_type")
     return role
+
+
+def _require_somebody_can_join(actor: Actor) -> None:
+    """Raise NobodyCanJoin in an organization that is switched off, which platform staff enter all the same."""
+    if not actor.organization.is_active:
+        raise NobodyCanJoin
 
 
 def _optional_name(typed: str, *, field: str) -> str:
@@ -455,6 +463,7 @@ def _reissue(actor: Actor, invitation: UserInvitation, event: Event, *, action: 
 
 def _require_still_entitled(actor: Actor, invitation: UserInvitation) -> None:
     """Who sends it again must be allowed to send it: rights are asked at every issue, not only at the first."""
+    _require_somebody_can_join(actor)
     if not actor.system and Role(invitation.invitation_type) not in invitable_types(actor=actor):
         raise RoleNotAllowed
 

@@ -26,6 +26,7 @@ from django.db.models import (
 from django.db.models.functions import Concat
 from django.utils.translation import gettext_lazy as _
 
+from audit.selectors import last_at
 from healthivr.kernel.errors import NotFound
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 
@@ -108,6 +109,18 @@ def organizations_of(user: "User") -> list[Belonging]:
         )
         for there in held.values()
     ]
+
+
+def switched_off_organizations_of(user: "User") -> list[Organization]:
+    """Return the organizations that are switched off in which somebody is a member, by name."""
+    with platform("my organizations that are switched off"):
+        there = Membership.objects.active().filter(user=user).values("organization")
+        return list(Organization.objects.filter(pk__in=there, state="inactive").order_by("name", "pk"))
+
+
+def switched_off_since(organization: Organization) -> datetime | None:
+    """Return when an organization was switched off, as its trail says. Asked in a door."""
+    return last_at(organization, organization_id=organization.pk, action="organization.deactivated")
 
 
 @lru_cache(maxsize=32)

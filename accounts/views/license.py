@@ -31,13 +31,13 @@ def license(request: PersonalRequest) -> HttpResponse:
     )
     if form.is_valid():
         try:
-            services.submit_license(user=request.user, **{**form.cleaned_data, **origin(request)}, at=at)
+            made = services.submit_license(user=request.user, **{**form.cleaned_data, **origin(request)}, at=at)
         except NotAPractitioner:
             raise
         except DomainError as error:
             form.refuse(error)
         else:
-            messages.success(request, _("Your license is submitted. We mail you as soon as it is checked."))
+            messages.success(request, _said(is_new=made.submitted_at == at, is_approved=made.is_approved(at=at)))
             return redirect("accounts:license")
     context = {
         "form": form,
@@ -47,3 +47,12 @@ def license(request: PersonalRequest) -> HttpResponse:
         "is_approved": bool(credential and credential.is_approved(at=at)),
     }
     return render(request, "accounts/license.html", context, status=422 if form.errors else 200)
+
+
+def _said(*, is_new: bool, is_approved: bool) -> str:
+    """Return what came of a submission: the same facts again change nothing."""
+    if is_new:
+        return _("Your license is submitted. We mail you as soon as it is checked.")
+    if is_approved:
+        return _("Nothing changed: this is the license that we have approved.")
+    return _("Nothing changed: this is the license that we are checking.")

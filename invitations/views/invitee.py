@@ -38,6 +38,7 @@ from invitations.errors import (
     InvitationClosed,
     InvitationNotFound,
     InviterNotEntitled,
+    JoinsNobodyNow,
     LinkReplaced,
     PracticeNotYours,
     SignInRequired,
@@ -77,6 +78,7 @@ OUTCOMES: tuple[tuple[type[DomainError], str, str, int], ...] = (
     (AlreadyAccepted, "", "accepted", 409),
     (AlreadyMember, "", "member", 409),
     (AccountSwitchedOff, "", "switched_off", 422),
+    (JoinsNobodyNow, "", "organization_off", 422),
     (InviterNotEntitled, "", "not_entitled", 422),
     (AgreementMissing, "", "no_agreement", 422),
     (EmailDomainNotAllowed, "", "domain", 422),
@@ -162,6 +164,10 @@ def landing(request: HttpRequest, token: str) -> HttpResponse:
         needs_sign_in = True
     except DomainError as error:
         return outcome(request, error, token=token)
+    try:
+        acceptance.require_open_organization(invitation)
+    except DomainError as error:
+        return outcome(request, error, token=token)
     context = {"token": token, "needs_sign_in": needs_sign_in, **invitation_facts(invitation, visitor)}
     return render(request, "invitations/link/landing.html", context)
 
@@ -220,6 +226,7 @@ def accept(request: HttpRequest) -> HttpResponse:
         with acceptance.refusals_in_trail(token=token, visitor=visitor) if is_attempt else nullcontext():
             invitation = _presented_invitation(request, token=token)
             acceptance.require_right_account(invitation, visitor)
+            acceptance.require_open_organization(invitation)
     except SignInRequired:
         return redirect(reverse("accounts:sign_in", query={"next": reverse("invitations:accept_form")}))
     except WrongAccount:

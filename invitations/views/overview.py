@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from accounts.practitioners.selectors import waiting_practitioners
+from accounts.practitioners.selectors import needs_license, waiting_practitioners
 from invitations import selectors
 from organizations.agreements.selectors import attention_of
 from organizations.rights import MEMBERS, needs
@@ -26,6 +26,7 @@ def overview(request: TenantRequest, organization: str) -> HttpResponse:
         "days": selectors.LATELY.days,
         "most": selectors.COUNTED_AT_MOST,
         "practitioners": waiting_practitioners(actor=request.actor, most=selectors.COUNTED_AT_MOST),
+        "needs_license": needs_license(actor=request.actor, at=timezone.now()),
     }
     if request.actor.has(Capability.MANAGE_AGREEMENTS):
         context["agreement"] = attention_of(organization=request.actor.organization, at=timezone.now())

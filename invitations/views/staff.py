@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.outbox import DeliveryStatus
 from healthivr.kernel.errors import Conflict, DomainError
 from invitations import selectors, services
-from invitations.errors import DuplicateInvitation
+from invitations.errors import DuplicateInvitation, NobodyCanJoin
 from invitations.forms import CancelForm, CorrectAddressForm, EditInvitationForm, FilterForm, NewInvitationForm
 from invitations.models import StatusWord, UserInvitation
 from invitations.states import IllegalTransition
@@ -187,7 +187,7 @@ def _send_again(request: TenantRequest, invitation_id: UUID, *, renews: bool) ->
     act = services.renew_invitation if renews else services.resend_invitation
     try:
         invitation = act(actor=request.actor, invitation_id=invitation_id, at=timezone.now())
-    except Conflict as error:  # the rest (no such invitation, no right) is a page of its own
+    except (Conflict, NobodyCanJoin) as error:  # the rest (no such invitation, no right) is a page of its own
         existing = _existing(error)
         text = _see_open_one(error, request.actor.organization.slug, existing) if existing else str(error.message)
         messages.error(request, text)

@@ -1,6 +1,7 @@
 """What the frame of every signed-in page shows: where one is, where one may go, and who one is."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django import template
@@ -17,7 +18,7 @@ from organizations.actor import Actor
 from organizations.agreements.gate import needs_agreement
 from organizations.models import Organization
 from organizations.roles import Capability, Role
-from organizations.selectors import Belonging, has_invitations_to_see, organizations_of
+from organizations.selectors import Belonging, has_invitations_to_see, organizations_of, switched_off_since
 from organizations.views import PersonalRequest
 
 register = template.Library()
@@ -86,6 +87,9 @@ class Shell:
     has_many: bool
     #: For how long the session lives if nobody acts.
     seconds_left: int
+    #: Whether the organization is switched off, which only platform staff enter then, and since when.
+    is_off: bool
+    off_since: datetime | None
 
 
 @register.simple_tag(takes_context=True)
@@ -94,6 +98,7 @@ def shell(context: Context) -> Shell:
     request: PersonalRequest = context["request"]
     actor: Actor | None = getattr(request, "actor", None)
     belongings = organizations_of(request.user)
+    is_off = bool(actor and not actor.organization.is_active)
     return Shell(
         organization=actor.organization if actor else None,
         belongings=belongings,
@@ -104,6 +109,8 @@ def shell(context: Context) -> Shell:
         has_many=len(belongings) >= MANY,
         is_administrator=bool(actor and actor.is_org_admin and Role.ADMIN not in actor.roles),
         seconds_left=request.present_session.seconds_left(at=timezone.now()),
+        is_off=is_off,
+        off_since=switched_off_since(actor.organization) if actor and is_off else None,
     )
 
 

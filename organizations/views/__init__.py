@@ -44,7 +44,8 @@ def home(request: PersonalRequest) -> HttpResponse:
     belongings = selectors.organizations_of(request.user)
     if len(belongings) == 1:
         return redirect("organizations:overview", belongings[0].organization.slug)
-    return render(request, "organizations/home.html", {"belongings": belongings})
+    switched_off = [] if belongings else selectors.switched_off_organizations_of(request.user)
+    return render(request, "organizations/home.html", {"belongings": belongings, "switched_off": switched_off})
 
 
 @needs(Capability.MANAGE_PEOPLE)

@@ -34,6 +34,33 @@ def test_license__submitted__said_so_and_it_waits(world: World) -> None:
     assert page.values["license_expires_on"] == acts.in_a_year().isoformat()
 
 
+@pytest.mark.parametrize(
+    ("approved", "notice", "lead"),
+    [
+        (False, "Nothing changed: this is the license that we are checking.", "opens as soon as we have checked yours"),
+        (True, "Nothing changed: this is the license that we have approved.", "is open to you"),
+    ],
+)
+def test_license__the_same_again__says_that_nothing_changed(
+    world: World, approved: bool, notice: str, lead: str
+) -> None:
+    client = browser(world.lee)
+    submit(client, HERE, **typed())
+    if approved:
+        acts.decide(world, "approve", PractitionerCredential.objects.get(user=world.lee))
+    client.get(HERE)  # reads the first notice
+    submit(client, HERE, **typed())
+    page = read(client.get(HERE))
+    assert page.notices == [notice]
+    assert lead in page.main
+
+
+def test_license__suspended__says_that_it_is_closed(world: World) -> None:
+    acts.decide(world, "suspend", acts.submit(world.lee))
+    page = read(browser(world.lee).get(HERE))
+    assert "is closed until we have approved yours" in page.main
+
+
 def test_license__every_field_wrong__each_said_at_its_field_and_nothing_typed_lost(world: World) -> None:
     wrong = {"npi": "1234567890", "license_number": "<b>", "license_state": "", "license_expires_on": "tomorrow"}
     page = read(submit(browser(world.lee), HERE, **wrong), 422, "<b>")
@@ -122,3 +149,13 @@ def test_member_page__of_a_doctor__administrators_see_the_standing_and_nothing_e
     assert "12345" not in page.text
     assert "License" not in read(browser(world.omar).get(here)).main
     assert "License" not in read(browser(world.lee).get(people.links["Mia Novak"])).main
+
+
+def test_overview__of_a_doctor__leads_to_the_license_until_it_is_submitted(world: World) -> None:
+    overview = f"/o/{world.practice.slug}/"
+    assert read(browser(world.lee).get(overview)).links["Submit your license"] == HERE
+    assert "Submit your license" not in read(browser(world.mia).get(overview)).links
+    acts.decide(world, "reject", acts.submit(world.lee))
+    assert read(browser(world.lee).get(overview)).links["Submit your license"] == HERE
+    acts.submit(world.lee, license_number="MD 2")
+    assert "Submit your license" not in read(browser(world.lee).get(overview)).links

@@ -286,3 +286,30 @@ def test_create__switched_off_organization__403_for_members(world: World, sign_i
     Organization.objects.filter(pk=world.practice.pk).update(state="inactive")
     response = call(client, "POST", "", {**NORA, "email": "second@example.org"}, at=world.practice)
     problem(response, 403, "organization_inactive")
+
+
+@pytest.mark.parametrize("act", ["create", "resend", "page", "resend on its page"])
+def test_send__by_the_platform_in_a_switched_off_organization__refused_and_nothing_sent(
+    world: World, sign_in: SignIn, act: str
+) -> None:
+    client, here = sign_in(world.ana), f"/o/{world.practice.slug}/invitations/"
+    typed = {**NORA, "email": "a@example.org"}
+    assert call(client, "POST", "", typed, at=world.practice).status_code == 201
+    Organization.objects.filter(pk=world.practice.pk).update(state="inactive")
+    typed["email"] = "b@example.org"
+    mails = acts.deliveries(world.invitation)
+    if act == "create":
+        problem(call(client, "POST", "", typed, at=world.practice), 403, "organization_inactive")
+    elif act == "resend":
+        asked = call(client, "POST", f"{world.invitation.pk}/resend/", at=world.practice)
+        problem(asked, 403, "organization_inactive")
+    elif act == "page":
+        page = client.get(f"{here}new/").content.decode()
+        assert "Nobody could accept an invitation now" in page
+        assert 'name="email"' not in page
+    else:
+        answer = client.post(f"{here}{world.invitation.pk}/resend/", follow=True)
+        assert "nobody could accept an invitation to it" in answer.content.decode()
+    assert acts.deliveries(world.invitation) == mails
+    with platform("test"):
+        assert not UserInvitation.objects.filter(email="b@example.org").exists()

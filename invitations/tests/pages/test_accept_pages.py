@@ -458,8 +458,13 @@ def test_accept__inviter_no_longer_entitled__422_page_and_the_link_is_not_used_u
     else:
         Organization.objects.filter(pk=world.practice.pk).update(state="inactive")
     with acts.nothing_written():
-        page = read(submit(client, ACCEPT, to=ACCEPT, **NORA), 422)
-    assert page.heading == "This invitation cannot be accepted now"
+        sent = submit(client, ACCEPT, to=ACCEPT, **NORA) if reason == "inviter" else client.get(ACCEPT)
+        page = read(sent, 422)
+    headings = {
+        "inviter": "This invitation cannot be accepted now",
+        "organization": "Lee Family Practice is switched off",
+    }
+    assert page.heading == headings[reason]
     assert acts.fresh(world.invitation).status == "pending"
     if reason == "inviter":
         with platform("test"):
@@ -668,3 +673,22 @@ def test_welcome__who_is_no_member__404(world: World) -> None:
     assert read(browser(world.mia).get("/o/lee-family-practice/welcome/"))
     read(browser(world.stone).get("/o/lee-family-practice/welcome/"), 404)
     assert browser().get("/o/lee-family-practice/welcome/").status_code == 302
+
+
+def test_link__organization_switched_off__said_before_anybody_fills_in_a_form(world: World) -> None:
+    client = browser()
+    assert read(client.get(link(world.invitation))).heading.startswith("Join")
+    go_on(client, world.invitation)
+    assert "password" in read(client.get(ACCEPT)).values
+    Organization.objects.filter(pk=world.practice.pk).update(state="inactive")
+    for address in (link(world.invitation), ACCEPT):
+        page = read(client.get(address), 422)
+        assert page.heading == "Lee Family Practice is switched off"
+        assert "the link is not used up" in page.main
+    nora = UserFactory(email="nora@example.org")
+    theirs = acts.invite(world.actor(world.stone))
+    Organization.objects.filter(pk=world.strange_practice.pk).update(state="inactive")
+    for visitor in (browser(), browser(nora)):  # an account changes nothing of it
+        assert read(visitor.get(link(theirs)), 422).heading == "Stone Clinic is switched off"
+    Organization.objects.filter(pk=world.practice.pk).update(state="active")
+    assert read(client.get(link(world.invitation))).heading.startswith("Join")

@@ -1,12 +1,17 @@
 """/: the only organization, a choice among several, or a word when there is none. And the switcher of every page."""
 
+import re
+from typing import Any
+
 import pytest
+from django.utils import timezone
 
 from healthivr.testing.factories import MembershipFactory, OrganizationFactory, UserFactory
 from healthivr.testing.pages import browser, read
 from healthivr.testing.world import World
+from organizations.administration import deactivate_organization
 from organizations.models import Membership, Organization
-from organizations.tenancy import platform
+from organizations.tenancy import platform, tenant
 
 
 def join(world: World, name: str = "Zeta <Clinic>", **values: object) -> Organization:
@@ -51,6 +56,40 @@ def test_home__no_membership__says_so_and_offers_profile_and_sign_out(world: Wor
     assert "nobody@example.org" in page.main
     assert page.links["Your profile"] == "/profile/"
     assert "Sign out" in page.buttons
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_home__only_organizations_that_are_switched_off__names_them_and_says_whom_to_ask(
+    world: World, settings: Any, several: bool
+) -> None:
+    settings.SUPPORT_EMAIL = "help@example.org"
+    assert browser(world.lee).get("/").status_code == 302
+    if several:
+        Organization.objects.filter(pk=join(world).pk).update(state="inactive")
+    Organization.objects.filter(pk=world.practice.pk).update(state="inactive")
+    page = read(browser(world.lee).get("/"), 200, "Zeta <Clinic>")
+    assert page.heading == ("Your organizations are switched off" if several else "Lee Family Practice is switched off")
+    assert ("Lee Family Practice" in page.main, "Zeta <Clinic>" in page.main) == (True, several)
+    assert "Ask whoever runs the organization" in page.main
+    assert page.links["help@example.org"] == "mailto:help@example.org"
+    assert "Stone" not in page.text
+    nobody = read(browser(UserFactory(email="nobody@example.org")).get("/"))
+    assert nobody.heading == "You do not belong to an organization"
+
+
+def test_banner__inside_an_organization_that_is_switched_off__since_when_on_every_page(world: World) -> None:
+    client = browser(world.ana)
+    addresses = ("/o/lee-family-practice/", "/o/lee-family-practice/people/")
+    for address in addresses:
+        assert "is switched off" not in read(client.get(address)).main
+    home = world.actor(world.ana, world.platform)
+    with tenant(world.platform):
+        deactivate_organization(
+            actor=home, organization_id=world.practice.pk, reason="They asked for it.", at=timezone.now()
+        )
+    for address in addresses:
+        page = read(client.get(address))
+        assert re.search(r"Lee Family Practice is switched off since \w{3} \d+, \d{4}, \d", page.main)
 
 
 @pytest.mark.parametrize("how", ["ended", "switched off"])
