@@ -291,7 +291,7 @@ class ApiKeyForm(ServiceForm):
         ),
     )
     days = forms.IntegerField(
-        label=_("Works for days"),
+        label=_("Days that the key works"),
         help_text=_("1 to 365. Then make a new one."),
         min_value=1,
         max_value=MOST_DAYS,

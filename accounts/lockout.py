@@ -192,9 +192,10 @@ def note_failure(guess: Guess, *, user: User | None, ip: str, request_id: str, a
 
 
 # --- getting past ----------------------------------------------------------------------------------------------------
-def browser_for_unlock_link(token: str) -> str:
-    """Return the known-browser cookie for whoever holds the mail: always the same one for one link, so that a link gives
-    five tries, however often it is opened. It never ends the lock itself. Raises LinkClosed."""
+def browser_for_unlock_link(token: str) -> tuple[str, str]:
+    """Return the known-browser cookie for whoever holds the mail, and the address that it went to. Always the same cookie
+    for one link, so that a link gives five tries, however often it is opened. It never ends the lock itself. Raises
+    LinkClosed."""
     closed = LinkClosed(_("This link is older than 15 minutes. Sign in again, or wait a little."), code="unlock_closed")
     try:
         user = User.objects.get(
@@ -203,7 +204,8 @@ def browser_for_unlock_link(token: str) -> str:
         )
     except (signing.BadSignature, ValueError, TypeError, User.DoesNotExist):
         raise closed from None
-    return signing.dumps([_digest("address", user.email), _digest("link", token)[:32]], salt=_BROWSER_SALT)
+    cookie = signing.dumps([_digest("address", user.email), _digest("link", token)[:32]], salt=_BROWSER_SALT)
+    return cookie, user.email
 
 
 def unlock_account(*, actor: Actor, user_id: UUID) -> User:

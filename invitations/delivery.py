@@ -105,7 +105,9 @@ def claim_batch(*, size: int, at: datetime) -> list[Delivery]:
         return list(
             Delivery.objects.filter(claim=claim, status=DeliveryStatus.SENDING)
             .select_related("invitation")
-            .prefetch_related("invitation__organization", "invitation__invited_by")  # few, of many invitations
+            .prefetch_related(
+                "invitation__organization", "invitation__invited_by", "invitation__accepted_by"
+            )  # few, of many invitations
             .order_by("created_at", "pk")
         )
 

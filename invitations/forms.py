@@ -102,21 +102,23 @@ def _in_time_words(hours: int) -> str:
     return ngettext("%(n)d day", "%(n)d days", hours // 24) % {"n": hours // 24}
 
 
-def _usual_time(roles: Iterable[Role], policy: InvitationPolicy) -> tuple[str, str]:
-    """Return how long a link works when nothing else is chosen, for these roles (C1): the words of the choice, and what
-    explains them below the label where it depends on the role."""
+def _usual_time(roles: Iterable[Role], policy: InvitationPolicy) -> tuple[str, str, int | None]:
+    """Return how long a link works when nothing else is chosen, for these roles (C1): the words of the choice, what
+    explains them below the label where it depends on the role, and else the hours."""
     roles = list(roles) or [Role.MEDICAL_STAFF]  # for nobody: the page says so instead of the form
     for_most = {usual_hours(role, policy) for role in roles if role not in SHORT_LIVED}
     short = {usual_hours(role, policy) for role in roles if role in SHORT_LIVED}
     if for_most and short and for_most != short:
         words = {"usual": _in_time_words(for_most.pop()), "short": _in_time_words(short.pop())}
-        return str(_("The usual time")), _("Usual: %(usual)s, for administrators %(short)s.") % words
-    return _("%(usual)s (usual)") % {"usual": _in_time_words((for_most or short).pop())}, ""
+        return str(_("The usual time")), _("Usual: %(usual)s, for administrators %(short)s.") % words, None
+    hours = (for_most or short).pop()
+    return _("%(usual)s (usual)") % {"usual": _in_time_words(hours)}, "", hours
 
 
-def _lives(policy: InvitationPolicy) -> list[tuple[str, Any]]:
-    """Return the choices that the organization's policy leaves."""
-    return [(hours, words) for hours, words in LIVES if not policy.hours or int(hours) <= policy.hours]
+def _lives(policy: InvitationPolicy, *, but: int | None = None) -> list[tuple[str, Any]]:
+    """Return the choices that the organization's policy leaves, without one that is offered already."""
+    lives = [(hours, words) for hours, words in LIVES if not policy.hours or int(hours) <= policy.hours]
+    return [(hours, words) for hours, words in lives if int(hours) != but]
 
 
 class ContentForm(ServiceForm):
@@ -154,8 +156,8 @@ class NewInvitationForm(ContentForm):
         roles = list(roles)
         self.fields["invitation_type"] = _role_field(roles)
         field = self.fields["expires_in_hours"]
-        usual, field.help_text = _usual_time(roles, policy)
-        field.choices = [("", usual), *_lives(policy)]  # type: ignore[attr-defined]
+        usual, field.help_text, hours = _usual_time(roles, policy)
+        field.choices = [("", usual), *_lives(policy, but=hours)]  # type: ignore[attr-defined]
         self.order_fields(self.field_order)
 
     def typed(self) -> dict[str, Any]:

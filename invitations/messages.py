@@ -73,6 +73,8 @@ def _write_notice(delivery: Delivery) -> MailText:
     invitation, inviter = delivery.invitation, delivery.invitation.invited_by
     assert inviter is not None
     name = f"{invitation.first_name} {invitation.last_name}".strip()
+    if not name and invitation.accepted_by:
+        name = invitation.accepted_by.get_full_name()  # who had an account was invited by the address alone
     with translation.override(inviter.language):
         values = {
             "first_name": inviter.first_name,

@@ -64,7 +64,7 @@ class OrganizationForm(ServiceForm):
     )
 
     idle_minutes = forms.IntegerField(
-        label=_("Signed out after minutes without an act"),
+        label=_("Minutes without an act after which people are signed out"),
         help_text=_(
             "5 to 30. Counts for everybody here, in all of their organizations; the shortest time wins. A warning comes"
             " first."
@@ -85,7 +85,7 @@ class OrganizationForm(ServiceForm):
         required=False,
     )
     invitation_hours = forms.IntegerField(
-        label=_("Invitations work for hours"),
+        label=_("Hours that an invitation works"),
         help_text=_(
             "1 to 720. The usual time of an invitation and the longest that anybody can choose. Empty: seven days, and"
             " 48 hours for administrators of programs and of the platform, which this number can shorten only."
@@ -186,7 +186,13 @@ class DirectoryFilterForm(forms.Form):
     )
     kind = forms.ChoiceField(label=_("Kind"), required=False, choices=[("", _("Any kind")), *OrganizationKind.choices])
     state = forms.ChoiceField(
-        label=_("State"), required=False, choices=[("", _("Any state")), *OrganizationState.choices]
+        label=_("State"),
+        required=False,
+        choices=[  # in the words of the list's own column
+            ("", _("Any state")),
+            (OrganizationState.ACTIVE.value, _("Active")),
+            (OrganizationState.INACTIVE.value, _("Switched off")),
+        ],
     )
     size = forms.ChoiceField(required=False, choices=[(str(n), n) for n in PAGE_SIZES], widget=forms.HiddenInput)
 

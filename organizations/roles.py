@@ -117,6 +117,15 @@ FOUNDED_BELOW: dict[OrganizationKind, frozenset[OrganizationKind]] = {
     OrganizationKind.IVR_COMPANY: frozenset({OrganizationKind.PLATFORM, OrganizationKind.CHP}),
     OrganizationKind.LOGISTICS: frozenset({OrganizationKind.PLATFORM, OrganizationKind.CHP}),
 }
+#: Where people stand below one another by sales. In the others the upline is on record and no matter of theirs.
+SALES_CHAIN = frozenset(
+    {
+        OrganizationKind.PLATFORM,
+        OrganizationKind.CHP,
+        OrganizationKind.MASTER_DISTRIBUTOR,
+        OrganizationKind.DISTRIBUTOR,
+    }
+)
 JOINING = frozenset({Role.ADMIN, Role.SALES, Role.OFFICE_ADMIN, Role.MEDICAL_STAFF})
 
 

@@ -64,7 +64,7 @@ class UserSession(models.Model):
     address = models.CharField(max_length=45, blank=True)
     user_agent = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
-    #: Written once a minute at most.
+    #: Written once in 20 seconds at most.
     last_seen_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     #: When the person last proved to us who they are, with the strongest that they have: what a step-up asks for.

@@ -186,6 +186,7 @@ def test_mail__at_the_lock__one_with_a_link_that_gets_past_it(world: World, mail
     sent = {"email": "mia@example.org", "password": PASSWORD}
     assert submit(client, "/sign-in/", **sent).status_code == 429, "looking opens nothing"
     assert submit(client, path)["Location"] == "/sign-in/"
+    assert read(client.get("/sign-in/")).values["email"] == "mia@example.org"
     assert submit(client, "/sign-in/", **{**sent, "password": "wrong"}).status_code == 422, "the password is asked"
     assert submit(client, "/sign-in/", **sent).status_code == 302
     assert Client().post("/sign-in/", sent).status_code == 429, "the stranger's lock stays"
@@ -195,8 +196,8 @@ def test_unlock_link__however_often_it_is_used__five_tries_in_all(world: World, 
     fail(5, at=now)
     token = unlock_link_path(world.mia).split("/")[2]
     for _number in range(5):
-        fail(1, at=now, browser=lockout.browser_for_unlock_link(token))
-    locked(at=now, browser=lockout.browser_for_unlock_link(token))
+        fail(1, at=now, browser=lockout.browser_for_unlock_link(token)[0])
+    locked(at=now, browser=lockout.browser_for_unlock_link(token)[0])
 
 
 def test_unlock_link__old_or_altered__closed_and_said_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

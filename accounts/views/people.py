@@ -20,7 +20,7 @@ from organizations.models import Membership
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.periods import add_member_since
 from organizations.rights import needs
-from organizations.roles import LICENSED_ROLES, Capability, OrganizationKind, Role
+from organizations.roles import LICENSED_ROLES, SALES_CHAIN, Capability, OrganizationKind, Role
 from organizations.selectors import (
     Shown,
     invitable_types,
@@ -104,6 +104,7 @@ def member(request: TenantRequest, organization: str, membership_id: UUID) -> Ht
         "others": [row for row in held if row.pk != membership.pk],
         "may_manage": may_manage,
         "shows_license": shows_license,
+        "has_sales_chain": actor.organization.kind in SALES_CHAIN,
         "license_standing": standing,
         "can_change": can_change_administrator(membership),
         "is_me": is_me,

@@ -42,6 +42,8 @@ from .requests import (
 
 #: In the browser's session between the two steps.
 HALF_WAY = "half_way"
+#: In the browser's session after a link that unlocks it: whose address need not be typed again. Never in an address.
+UNLOCKED = "unlocked"
 HALF_WAY_LIFE = timedelta(minutes=10)
 
 
@@ -54,7 +56,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     target = safe_target(request)
     if request.user.is_authenticated:
         return redirect(target or "home")
-    form = SignInForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST":
+        form = SignInForm(request.POST)
+    else:  # the address once only: the browser may be shared
+        form = SignInForm(initial={"email": request.session.pop(UNLOCKED, "")})
     if form.is_valid():
         count_attempt(request, "sign_in_address")
         try:
@@ -186,12 +191,13 @@ def sign_out(request: PersonalRequest) -> HttpResponse:
 def unlock(request: HttpRequest, token: str) -> HttpResponse:
     """Give this browser tries of its own, for who holds the mail that a lock caused. Opening the page does nothing."""
     try:
-        cookie = browser_for_unlock_link(token)
+        cookie, address = browser_for_unlock_link(token)
     except LinkClosed as error:
         return render(request, "accounts/unlock_closed.html", {"error": error}, status=410)
     if request.method != "POST":
         return render(request, "accounts/unlock.html")
     response = redirect("accounts:sign_in")
     remember_browser(response, cookie)
+    request.session[UNLOCKED] = address
     messages.success(request, _("You can try again in this browser. Your password is asked as always."))
     return response

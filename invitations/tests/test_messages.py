@@ -251,6 +251,18 @@ def test_message_id__of_a_notice__another_than_the_invitation_s(world: World) ->
 
 
 # --- notices to the inviter ------------------------------------------------------------------------------------------
+def test_notice__accepted_by_who_had_an_account__names_the_person(world: World) -> None:
+    invitation = acts.invite(world.actor(world.lee), "office_admin")
+    acts.accept(invitation)
+    with platform("test"):
+        UserInvitation.objects.filter(pk=invitation.pk).update(first_name="", last_name="")
+        accepted = UserInvitation.objects.select_related("accepted_by").get(pk=invitation.pk)
+    assert accepted.accepted_by
+    notice, _to = acts.composed(acts.waiting_mail(accepted, purpose="accepted"))
+    name = accepted.accepted_by.get_full_name()
+    assert str(notice["Subject"]) == f"{name} ({invitation.email}) accepted your invitation"
+
+
 def test_notice__accepted__tells_the_inviter_in_their_language_and_links_the_page(world: World, settings: Any) -> None:
     invitation = acts.invite(world.actor(world.lee), "office_admin", first_name="Nora", last_name="<b>Quist</b>")
     acts.accept(invitation)

@@ -136,5 +136,4 @@ def _resend_is_next(invitation: UserInvitation, *, at: datetime) -> bool:
     its time is over."""
     if invitation.delivery_status not in LEFT_DELIVERY:
         return True
-    left = invitation.expires_at - at
-    return left <= selectors.EXPIRING_SOON and left < at - (invitation.sent_at or invitation.created_at)
+    return selectors.expires_soon(invitation, at=at)

@@ -18,7 +18,7 @@ from invitations.leaving_forms import BulkForm, LeaveForm
 from invitations.people import BulkAct, act_on_people
 from invitations.states import IllegalTransition
 from organizations.rights import needs
-from organizations.roles import Capability, Role
+from organizations.roles import SALES_CHAIN, Capability, Role
 from organizations.selectors import names_of_members
 from organizations.services import LastAdministrator
 from organizations.views import TenantRequest
@@ -55,6 +55,7 @@ def leave(request: TenantRequest, organization: str, user_id: UUID) -> HttpRespo
                 {"row": row, "role": Role(row.invitation_type).label, "word": row.status_word(at=at)}
                 for row in leaving.invitations
             ],
+            "has_sales_chain": request.actor.organization.kind in SALES_CHAIN,
             "unnamed": leaving.below - len(leaving.below_here),
             "form": form,
             "is_me": user_id == request.actor.user_id,
@@ -68,7 +69,15 @@ def leave(request: TenantRequest, organization: str, user_id: UUID) -> HttpRespo
 def left(request: TenantRequest, organization: str, user_id: UUID) -> HttpResponse:
     """The receipt of who left, as the trail has it."""
     found = receipts(actor=request.actor, user_id=user_id)
-    return render(request, "invitations/left.html", {"receipts": found, "person": found[0].person})
+    return render(
+        request,
+        "invitations/left.html",
+        {
+            "receipts": found,
+            "person": found[0].person,
+            "has_sales_chain": request.actor.organization.kind in SALES_CHAIN,
+        },
+    )
 
 
 @needs(Capability.VIEW_INVITATIONS)

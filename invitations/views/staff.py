@@ -84,7 +84,7 @@ def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, s
     active = active_filters(request, form)
     if attention := form.cleaned_data.get("attention"):
         words = {
-            "expiring": _("Expires within 48 hours"),
+            "expiring": _("Expires soon"),
             "open": _("Open"),
             "accepted": _("Accepted in 30 days"),
             "orphaned": _("Waits to be adopted"),

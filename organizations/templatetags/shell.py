@@ -31,7 +31,7 @@ PAGES: tuple[tuple[str, str, Promise, Capability | None], ...] = (
     ("practitioners:list", "patch-check", gettext_lazy("Practitioners"), Capability.APPROVE_PRACTITIONERS),
     ("organizations:agreements", "file-earmark-check", gettext_lazy("Agreements"), Capability.VIEW_COMPLIANCE),
     ("organizations:compliance", "shield-check", gettext_lazy("Compliance"), Capability.VIEW_COMPLIANCE),
-    ("organizations:directory", "diagram-3", gettext_lazy("Organizations"), Capability.VIEW_DOWNLINE),
+    ("organizations:directory", "diagram-3", gettext_lazy("Organizations below"), Capability.VIEW_DOWNLINE),
     ("organizations:settings", "building", gettext_lazy("Organization"), Capability.VIEW_ORGANIZATION),
 )
 #: Pages that stand below one of the rail; what is not listed stands beside it.
@@ -63,6 +63,8 @@ PARENTS = {
 }
 
 
+#: What stands instead of a page's label for those who run the platform.
+LABELS_OF_THE_PLATFORM = {"organizations:directory": gettext_lazy("All organizations")}
 #: Pages of the platform's own organization alone, whoever acts elsewhere with its rights.
 OF_THE_PLATFORM = {"practitioners:list"}
 
@@ -128,7 +130,7 @@ def _navigation(request: HttpRequest, actor: Actor) -> list[dict[str, Any]]:
                 {
                     "url": reverse(name, args=[actor.organization.slug]),
                     "icon": icon,
-                    "label": label,
+                    "label": LABELS_OF_THE_PLATFORM.get(name, label) if actor.is_platform_staff else label,
                     "current": current,
                 }
             )

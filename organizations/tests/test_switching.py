@@ -256,7 +256,7 @@ def test_overview__of_each_role__renders_and_leads_only_where_it_may_go(world: W
 def test_overview__of_platform_staff__leads_to_the_organizations(world: World) -> None:
     client = browser(world.ana)
     page = read(client.get("/o/platform/"))
-    assert page.links["Organizations"] == "/o/platform/organizations/"
+    assert page.links["All organizations"] == "/o/platform/organizations/"
     assert client.get("/o/platform/organizations/").status_code == 200
 
 

@@ -46,6 +46,7 @@ def test_create__opened__only_the_roles_that_one_may_invite_each_with_a_sentence
     assert "Helps to treat patients and prepares requests. Cannot sign." in page.main
     assert "No patient information" in page.main
     assert page.values["invitation_type"] == ""
+    assert page.main.count("7 days") == 1, "the usual time stands there once"
     assert "7 days (usual)" in page.main
     assert {field["autocomplete"] for field in page.tree.all("input", type="text")} == {"off"}, "it is somebody else's"
     assert "Send invitation" in page.buttons

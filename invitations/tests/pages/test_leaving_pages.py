@@ -1,6 +1,7 @@
 """Pages about people who leave, and about several at once, as administrators meet them."""
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AccountMail, User
@@ -49,9 +50,16 @@ def test_leave__handed_over__shown_before_done_and_a_receipt_after(world: World,
 
 def test_leave__the_last_administrator__said_before_and_refused(world: World) -> None:
     client, address = browser(world.ana), f"{PEOPLE}leave/{world.lee.pk}/"
-    assert "This is the only administrator of the organization." in read(client.get(address)).main
-    page = read(submit(client, address, reason="Retires"), 422)
-    assert page.summary[0].startswith("This person is the only administrator")
+    shown = read(client.get(address))
+    assert "This is the only administrator of the organization." in shown.main
+    assert "End all access now" not in shown.buttons
+    assert "reason" not in shown.values
+    assert "sales chain" not in shown.main, "a practice has none"
+    without_form = Client()
+    without_form.force_login(world.ana)
+    refused = without_form.post(address, {"reason": "Retires"})
+    assert refused.status_code == 422
+    assert "This is the only administrator of the organization." in refused.text
 
 
 @pytest.mark.seed("S3.50")

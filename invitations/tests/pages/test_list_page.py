@@ -164,7 +164,14 @@ def test_list__filters_in_the_address__what_fits_and_the_form_says_so(
 ) -> None:
     now = timezone.now()
     make(world, email="office@example.org", invitation_type=Role.OFFICE_ADMIN)
-    make(world, email="sent@example.org", sent=True, created_at=now, expires_at=now + timedelta(hours=47))
+    make(
+        world,
+        email="sent@example.org",
+        sent=True,
+        sent_at=now - timedelta(days=5),
+        created_at=now,
+        expires_at=now + timedelta(hours=47),
+    )
     # Three in the morning of the 9th in UTC is still the 8th in New York, where Dr. Lee looks.
     night = now.fromisoformat("2026-03-09T03:00:00+00:00")
     make(world, email="old@example.org", created_at=night, cancelled=True)
