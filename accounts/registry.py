@@ -241,9 +241,20 @@ def end_own_other_sessions(*, user: User, but: UserSession, ip: str, request_id:
 
 def end_sessions_of(*, user_id: UUID, reason: SessionEnd, actor: Actor, at: datetime, but: UUID | None = None) -> int:
     """End every session of somebody, token families too, save `but`, and with what makes an account another one
-    (ENDS_KEYS) their API keys: within the transaction of what ends them. Returns how many sessions ended."""
+    (ENDS_KEYS) their API keys: within the transaction of what ends them. Returns how many sessions ended.
+
+    A session is the person's everywhere; a key is one organization's. So who signs a member of theirs out ends the keys
+    that were made for their organization, and platform staff at home all of them."""
     if reason in ENDS_KEYS:
-        end_keys_of(user_id=user_id, reason=ENDS_KEYS[reason], actor=actor, at=at)
+        is_everywhere = actor.is_platform_staff and actor.organization.is_platform
+        of_one = reason == SessionEnd.ENDED_BY_ADMINISTRATOR and not is_everywhere
+        end_keys_of(
+            user_id=user_id,
+            reason=ENDS_KEYS[reason],
+            actor=actor,
+            at=at,
+            organization_id=actor.organization_id if of_one else None,
+        )
     sessions = UserSession.objects.filter(user=user_id)
     if but:
         sessions = sessions.exclude(pk=but)

@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
-from organizations.granting import require_may_administer
 from organizations.models import Membership, MembershipStatus
 from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
+from organizations.rank import require_may_administer
 from organizations.roles import Capability, Role
 from organizations.tenancy import platform
 

@@ -20,19 +20,21 @@ from .errors import HeirNotEntitled, InviterStillEntitled, RoleNotAllowed
 from .lifecycle import advance
 from .models import UserInvitation
 from .selectors import invitation_to_manage
+from .services import require_proof_for
 from .states import Event, IllegalTransition, next_status
 
 
 def adopt_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> UserInvitation:
     """Answer from now on for an open invitation whose inviter may not invite any more.
 
-    Raises IllegalTransition once it is closed, RoleNotAllowed, InviterStillEntitled.
+    Raises IllegalTransition once it is closed, RoleNotAllowed, StepUpRequired, InviterStillEntitled.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
         next_status(invitation.current_status(at=at), Event.ADOPT)
         if Role(invitation.invitation_type) not in invitable_types(actor=actor) or actor.user is None:
             raise RoleNotAllowed
+        require_proof_for(actor, Role(invitation.invitation_type), at=at)
         with platform("is the inviter still entitled"):
             is_entitled = inviter_is_entitled(invitation, at=at)
         if is_entitled:

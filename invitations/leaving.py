@@ -23,6 +23,7 @@ from healthivr.kernel.errors import Malformed, NotFound
 from healthivr.kernel.names import clean_text
 from organizations.actor import Actor
 from organizations.models import Membership, MembershipStatus
+from organizations.rank import require_may_administer
 from organizations.roles import Capability, Role
 from organizations.seats import lock_seats
 from organizations.services import PERSON_LEFT, end_locked_membership, require_another_administrator
@@ -30,7 +31,7 @@ from organizations.tenancy import platform
 
 from .adoption import entitled_heir, heirs_for, pass_on
 from .models import INVITER_LEFT, UserInvitation
-from .services import cancel_invitation
+from .services import cancel_invitation, require_proof_for
 
 #: How many of those below somebody in the sales chain are named; all of them are counted.
 NAMED_AT_MOST = 50
@@ -130,7 +131,8 @@ def leave_organization(
     invitations, which are cancelled, or handed over to somebody who may invite for all of their roles. Who stands below
     them in the sales chain keeps the upline until a platform administrator changes it.
 
-    The person can be invited again. Raises Malformed, NotFound, LastAdministrator, HeirNotEntitled.
+    The person can be invited again. Raises Malformed, NotFound, Outranked, LastAdministrator, HeirNotEntitled, and
+    StepUpRequired for handing over what create_invitation asks for one.
     """
     actor.require(Capability.MANAGE_PEOPLE)
     reason = clean_text(reason)
@@ -139,6 +141,7 @@ def leave_organization(
     with transaction.atomic():
         lock_seats(organization_id=actor.organization_id)
         memberships = _memberships(actor, user_id)
+        require_may_administer(actor, memberships[0].user)
         for membership in memberships:
             if membership.is_org_admin:
                 require_another_administrator(membership)
@@ -146,6 +149,7 @@ def leave_organization(
         heir = None
         if hand_over_to and invitations:
             roles = _roles_of(invitations)
+            require_proof_for(actor, *roles, at=at)
             heir = entitled_heir(actor=actor, leaver_id=user_id, heir_id=hand_over_to, roles=roles)
         for invitation in invitations:  # invitations before people: the lock order of architecture.md 2
             if heir:

@@ -68,10 +68,12 @@ def create_invitation(
     """Invite somebody, and queue the mail in the same transaction.
 
     `expires_in_hours` is 1 to 720, and no more than the organization's policy; without it the policy, or the type's
-    default, holds (C1). Raises Malformed, Refused (`email_look_alike`, `own_address`), RoleNotAllowed, BaaRequired,
-    AlreadyMember, EmailDomainNotAllowed, DuplicateInvitation, NoSeatLeft.
+    default, holds (C1). Inviting somebody who would run things (SHORT_LIVED) needs a step-up, now and at every later
+    issue, as giving them the role would. Raises StepUpRequired, Malformed, Refused (`email_look_alike`, `own_address`),
+    RoleNotAllowed, BaaRequired, AlreadyMember, EmailDomainNotAllowed, DuplicateInvitation, NoSeatLeft.
     """
     role = _invitable_role(actor, invitation_type)
+    require_proof_for(actor, role, at=at)
     address = normalise_email(email)
     if actor.user and address == actor.user.email:
         raise OwnAddress(field="email")
@@ -200,6 +202,13 @@ def _require_somebody_can_join(actor: Actor) -> None:
         raise NobodyCanJoin
 
 
+def require_proof_for(actor: Actor, *roles: Role, at: datetime) -> None:
+    """Raise StepUpRequired where a link that makes somebody run things would go out without a fresh proof of who sends
+    it. No key gives one (docs/adr/0015-api-tokens.md): none makes an administrator of the platform."""
+    if SHORT_LIVED.intersection(roles):
+        actor.require_step_up(at=at)
+
+
 def _optional_name(typed: str, *, field: str) -> str:
     return clean_person_name(typed, field=field) if typed.strip() else ""
 
@@ -275,8 +284,8 @@ def update_invitation(
 
     A changed role or expiry kills the link and mails a new one. `email` may be the invitation's own, and no other: an
     address is not changed beside anything else, but by `correct_address`. Who changes anything must be allowed to invite
-    for the role (architecture.md 4). Raises IllegalTransition once it is closed, RoleNotAllowed, AlreadyMember,
-    NoSeatLeft, SendLimitReached, AddressBounced, EmailDomainNotAllowed, Malformed.
+    for the role (architecture.md 4). Raises StepUpRequired, IllegalTransition once it is closed, RoleNotAllowed,
+    AlreadyMember, NoSeatLeft, SendLimitReached, AddressBounced, EmailDomainNotAllowed, Malformed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
@@ -297,6 +306,7 @@ def update_invitation(
             new["language"] = _known_language(language)
         needs_new_link = is_new_role or expires_in_hours is not None
         if needs_new_link:
+            require_proof_for(actor, role, at=at)
             if is_new_role:
                 _unless_overdue_blocks(
                     lambda: _move_seat(actor, invitation, old_role, role, at=at), actor, invitation.email or "", at=at
@@ -408,29 +418,29 @@ def resend_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> Use
     """Mail a new link with a full new period, as long as the last or what the policy has left of it; earlier links die.
     An expired invitation is renewed.
 
-    Raises IllegalTransition when it is closed, AddressBounced, SendLimitReached, EmailDomainNotAllowed.
+    Raises IllegalTransition when it is closed, StepUpRequired, AddressBounced, SendLimitReached, EmailDomainNotAllowed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
         if invitation.is_expired(at=at):
             return renew_invitation(actor=actor, invitation_id=invitation_id, at=at)
         next_status(Status(invitation.status), Event.RESEND)
-        _require_still_entitled(actor, invitation)
+        _require_still_entitled(actor, invitation, at=at)
         return _reissue(actor, invitation, Event.RESEND, action="invitation.resent", at=at)
 
 
 def renew_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> UserInvitation:
     """Open an expired invitation again, with a new link, a full new period and a seat.
 
-    Raises IllegalTransition unless it has expired, RoleNotAllowed, DuplicateInvitation, NoSeatLeft, AlreadyMember,
-    EmailDomainNotAllowed.
+    Raises IllegalTransition unless it has expired, RoleNotAllowed, StepUpRequired, DuplicateInvitation, NoSeatLeft,
+    AlreadyMember, EmailDomainNotAllowed.
     """
     with transaction.atomic():
         invitation = invitation_to_manage(actor=actor, invitation_id=invitation_id)
         if invitation.status == Status.PENDING and invitation.is_expired(at=at):
             _expire(invitation, at=at)
         next_status(Status(invitation.status), Event.RENEW)
-        _require_still_entitled(actor, invitation)
+        _require_still_entitled(actor, invitation, at=at)
         return _unless_overdue_blocks(lambda: _reopen(actor, invitation, at=at), actor, invitation.email or "", at=at)
 
 
@@ -461,11 +471,13 @@ def _reissue(actor: Actor, invitation: UserInvitation, event: Event, *, action: 
     return invitation
 
 
-def _require_still_entitled(actor: Actor, invitation: UserInvitation) -> None:
-    """Who sends it again must be allowed to send it: rights are asked at every issue, not only at the first."""
+def _require_still_entitled(actor: Actor, invitation: UserInvitation, *, at: datetime) -> None:
+    """Who sends it again must be allowed to send it: rights and proof are asked at every issue, not only at the first."""
     _require_somebody_can_join(actor)
-    if not actor.system and Role(invitation.invitation_type) not in invitable_types(actor=actor):
+    role = Role(invitation.invitation_type)
+    if not actor.system and role not in invitable_types(actor=actor):
         raise RoleNotAllowed
+    require_proof_for(actor, role, at=at)
 
 
 def _inviter_may_still(invitation: UserInvitation, role: Role, *, at: datetime) -> bool:

@@ -161,12 +161,15 @@ def organization_detail(*, actor: Actor, organization_id: UUID) -> Detail:
         members = active.values("user").distinct().count()
         if not sees_inside(actor, organization):
             return Detail(organization, members, below)
+        settings = OrganizationSettings.objects.get(organization=organization)
+        if not actor.has(Capability.VIEW_PEOPLE):  # a key for organizations alone
+            return Detail(organization, members, below, settings)
         administrators = active.filter(is_org_admin=True).select_related("user")
         return Detail(
             organization,
             members,
             below,
-            OrganizationSettings.objects.get(organization=organization),
+            settings,
             list(administrators.order_by("user__last_name", "user__first_name", "pk")),
         )
 

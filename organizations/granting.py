@@ -5,7 +5,6 @@ when, is not overwritten (docs/adr/0017-running-people.md).
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db import transaction
@@ -18,9 +17,9 @@ from healthivr.kernel.names import clean_text
 from .actor import Actor
 from .agreements.gate import require_agreement
 from .models import Membership, MembershipStatus
+from .rank import require_may_administer
 from .roles import NEVER_ADMINISTRATORS, PATIENT_DATA_ROLES, Capability, OrganizationKind, Role, may_grant
 from .seats import lock_seats
-from .selectors import is_platform_administrator
 from .services import (
     AlreadyMember,
     add_membership,
@@ -31,22 +30,12 @@ from .services import (
     roles_changed,
 )
 
-if TYPE_CHECKING:  # a name for the type checker; at run time nothing here knows accounts
-    from accounts.models import User
-
 
 class RoleNotGrantable(NotPermitted):
     """The actor may not give this role, or not take away the one that the person has."""
 
     code = "role_not_grantable"
     message = _("Your role does not allow you to give this role, or to take away the present one.")
-
-
-class Outranked(NotPermitted):
-    """The account belongs to an administrator of the platform, whom only their like administer."""
-
-    code = "outranked"
-    message = _("This account belongs to an administrator of the platform. Only another one can do this.")
 
 
 class OwnAccount(Refused):
@@ -60,13 +49,6 @@ def require_other_person(actor: Actor, user_id: UUID) -> None:
     """Raise OwnAccount for what nobody does to themselves."""
     if actor.user_id == user_id:
         raise OwnAccount
-
-
-def require_may_administer(actor: Actor, user: "User") -> None:
-    """Raise Outranked for the account of a platform administrator, unless the actor is one: the administrator of an
-    organization that they joined does not lock them out of the platform (Grafana CVE-2026-22640)."""
-    if not actor.is_platform_staff and not actor.system and is_platform_administrator(user):
-        raise Outranked
 
 
 def grantable_roles(*, actor: Actor) -> list[Role]:
@@ -102,7 +84,7 @@ def change_role(*, actor: Actor, membership_id: UUID, role: str, reason: str = "
     """Change what a member is. The old period ends, a new one begins at the same moment, with the administrator's flag
     where the new role can carry it; the seat stays. Returns the new membership, or the present one for its own role.
 
-    Needs a step-up. Raises Malformed, NotFound, OwnAccount, RoleNotGrantable, BaaRequired, AlreadyMember,
+    Needs a step-up. Raises Malformed, NotFound, OwnAccount, Outranked, RoleNotGrantable, BaaRequired, AlreadyMember,
     LastAdministrator.
     """
     actor.require(Capability.MANAGE_PEOPLE)
@@ -112,6 +94,7 @@ def change_role(*, actor: Actor, membership_id: UUID, role: str, reason: str = "
         lock_seats(organization_id=actor.organization_id)
         old = locked_membership(actor, membership_id)
         require_other_person(actor, old.user_id)
+        require_may_administer(actor, old.user)
         old_role = Role(old.role)
         if not (_may_grant(actor, old_role) and _may_grant(actor, new_role)):
             raise RoleNotGrantable(field="role")
@@ -154,22 +137,26 @@ def change_role(*, actor: Actor, membership_id: UUID, role: str, reason: str = "
 def grant_role(*, actor: Actor, user_id: UUID, role: str, at: datetime) -> Membership:
     """Give a member a further role beside those they have, such as privacy officer. It takes no seat.
 
-    Needs a step-up. Raises Malformed, NotFound, OwnAccount, RoleNotGrantable, BaaRequired, AlreadyMember.
+    Needs a step-up. Raises Malformed, NotFound, OwnAccount, Outranked, RoleNotGrantable, BaaRequired, AlreadyMember.
     """
     actor.require(Capability.MANAGE_PEOPLE)
     actor.require_step_up(at=at)
     new_role = _known(role)
     with transaction.atomic():
         lock_seats(organization_id=actor.organization_id)
-        if not Membership.objects.active().filter(organization=actor.organization_id, user=user_id).exists():
+        here = list(
+            Membership.objects.active()
+            .filter(organization=actor.organization_id, user=user_id)
+            .select_related("user")
+            .order_by("pk")
+        )
+        if not here:
             raise NotFound
         require_other_person(actor, user_id)
+        require_may_administer(actor, here[0].user)
         if not _may_grant(actor, new_role):
             raise RoleNotGrantable(field="role")
-        here = Membership.objects.active().filter(organization=actor.organization, user=user_id)
-        held = frozenset(Role(role) for role in here.values_list("role", flat=True))
-        if not held:
-            raise NotFound
+        held = frozenset(Role(membership.role) for membership in here)
         _require_agreement(actor, new_role, has=held, at=at)
         membership = add_membership(
             actor=actor,

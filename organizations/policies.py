@@ -3,6 +3,7 @@ for one invitation. Idle time and second factor are the sessions' (accounts); in
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import idna
 from django.utils.translation import gettext_lazy as _
@@ -74,6 +75,23 @@ def _ascii_domain(line: str) -> str:
     labels = domain.split(".")
     is_name = len(labels) > 1 and not labels[-1].isdigit()  # 192.0.2.1 is a machine
     return domain if is_name and len(domain) <= DOMAIN_LENGTH else ""
+
+
+def lowers(policy: str, before: Any, after: Any) -> bool:
+    """Say whether another value makes a policy weaker: it asks less of who signs in, or lets more people, or the same for
+    longer, in."""
+    match policy:
+        case "requires_second_factor":
+            return bool(before and not after)
+        case "staff_may_invite":
+            return bool(after and not before)
+        case "idle_minutes":
+            return bool(after > before)
+        case "invitation_hours":  # none: whoever invites chooses, up to the longest
+            return bool((after or INVITATION_HOURS[1]) > (before or INVITATION_HOURS[1]))
+        case "email_domains":
+            return bool(before and not (after and set(after) <= set(before)))
+    raise ValueError(policy)  # a policy of which nobody said what is weaker
 
 
 def in_words(value: Sequence[str] | int | bool | str | None) -> str:

@@ -14,6 +14,7 @@ from healthivr.kernel.names import clean_text
 from .actor import Actor
 from .granting import require_other_person
 from .models import Membership
+from .rank import Outranked, require_may_administer
 from .roles import Capability
 from .seats import lock_seats
 from .services import end_locked_membership, locked_membership
@@ -27,9 +28,10 @@ class Verdict(models.TextChoices):
 
 
 def review_membership(*, actor: Actor, membership_id: UUID, verdict: str, reason: str = "", at: datetime) -> Membership:
-    """Sign that a membership is still needed, or end it, which needs a reason. Nobody reviews their own.
+    """Sign that a membership is still needed, or end it, which needs a reason. Nobody reviews their own. Who reviews and
+    runs nobody, as a privacy officer, ends nobody who runs the organization, and proves anew who they are.
 
-    Raises Malformed, NotFound, OwnAccount, LastAdministrator.
+    Raises Malformed, NotFound, OwnAccount, Outranked, StepUpRequired, LastAdministrator.
     """
     actor.require(Capability.REVIEW_ACCESS)
     if verdict not in Verdict.values:
@@ -42,6 +44,7 @@ def review_membership(*, actor: Actor, membership_id: UUID, verdict: str, reason
         membership = locked_membership(actor, membership_id)
         require_other_person(actor, membership.user_id)
         if verdict == Verdict.END:
+            _require_may_end(actor, membership, at=at)
             end_locked_membership(actor=actor, membership=membership, reason=reason, at=at, by="access review")
             return membership
         before = membership.reviewed_at
@@ -56,3 +59,14 @@ def review_membership(*, actor: Actor, membership_id: UUID, verdict: str, reason
             reason=reason,
         )
     return membership
+
+
+def _require_may_end(actor: Actor, membership: Membership, *, at: datetime) -> None:
+    """Raise Outranked or StepUpRequired: to review is a right to look, and ends nobody above who looks."""
+    require_may_administer(actor, membership.user)
+    if actor.has(Capability.MANAGE_PEOPLE):
+        return
+    here = Membership.objects.active().filter(organization=membership.organization_id, user=membership.user_id)
+    if here.filter(is_org_admin=True).exists():
+        raise Outranked(_("This person runs the organization. Ask one of its administrators to end this membership."))
+    actor.require_step_up(at=at)

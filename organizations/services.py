@@ -20,7 +20,8 @@ from healthivr.kernel.names import clean_line, clean_text
 
 from .actor import Actor
 from .models import Membership, MembershipStatus, Organization, OrganizationSettings
-from .policies import clean_domains, clean_idle_minutes, clean_invitation_hours, in_words
+from .policies import clean_domains, clean_idle_minutes, clean_invitation_hours, in_words, lowers
+from .rank import require_may_administer
 from .roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role
 from .seats import free_member_seat, lock_seats
 
@@ -166,7 +167,7 @@ def add_membership(
 
 
 def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: bool, at: datetime) -> Membership:
-    """Make a member an administrator of the organization, which needs a step-up, or no longer one. Raises
+    """Make a member an administrator of the organization, which needs a step-up, or no longer one. Raises Outranked,
     LastAdministrator, and AdministrationFixed on the platform, which its Admins run, and for patients."""
     actor.require(Capability.MANAGE_PEOPLE)
     if is_org_admin:
@@ -174,6 +175,7 @@ def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: boo
     with transaction.atomic():
         lock_seats(organization_id=actor.organization_id)
         membership = locked_membership(actor, membership_id)
+        require_may_administer(actor, membership.user)
         if membership.is_org_admin == is_org_admin:
             return membership
         if not can_change_administrator(membership):
@@ -198,11 +200,13 @@ def can_change_administrator(membership: Membership) -> bool:
 
 
 def end_membership(*, actor: Actor, membership_id: UUID, reason: str, at: datetime) -> Membership:
-    """End a membership; it stays as history, and the person can be invited again. Raises LastAdministrator."""
+    """End a membership; it stays as history, and the person can be invited again. Raises Outranked,
+    LastAdministrator."""
     actor.require(Capability.MANAGE_PEOPLE)
     with transaction.atomic():
         lock_seats(organization_id=actor.organization_id)
         membership = locked_membership(actor, membership_id)
+        require_may_administer(actor, membership.user)
         end_locked_membership(actor=actor, membership=membership, reason=reason, at=at)
     return membership
 
@@ -273,9 +277,11 @@ def update_organization(
     at: datetime,
 ) -> Organization:
     """Change the name of the actor's organization and what its administrators decide; what is not given stays. Its short
-    name stands in everybody's addresses: only who runs all organizations changes that.
+    name stands in everybody's addresses: only who runs all organizations changes that. To make a policy weaker needs a
+    step-up, which no key can give.
 
-    Raises Malformed (`organization_name`, `slug`, `idle_minutes`, `invitation_hours`, `email_domains`), SlugTaken.
+    Raises Malformed (`organization_name`, `slug`, `idle_minutes`, `invitation_hours`, `email_domains`), SlugTaken,
+    StepUpRequired.
     """
     actor.require(Capability.MANAGE_ORGANIZATION)
     named: dict[str, Any] = {}
@@ -297,6 +303,8 @@ def update_organization(
         asked["email_domains"] = clean_domains(email_domains)
     with transaction.atomic():
         settings = lock_seats(organization_id=actor.organization_id)
+        if any(lowers(policy, getattr(settings, policy), value) for policy, value in asked.items()):
+            actor.require_step_up(at=at)
         organization = Organization.objects.select_for_update(no_key=True).get(pk=actor.organization_id)
         changes = _changed(organization, named)
         if changes:

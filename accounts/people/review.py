@@ -13,7 +13,7 @@ from accounts.selectors import people_with_second_factor
 from audit import services as audit
 from healthivr.kernel.errors import DomainError, Malformed
 from healthivr.kernel.spreadsheets import csv_text
-from organizations.actor import Actor
+from organizations.actor import Actor, StepUpRequired
 from organizations.models import Membership
 from organizations.paging import ROWS, Page
 from organizations.periods import add_member_since
@@ -144,6 +144,8 @@ def review_several(
                 with transaction.atomic():
                     review_membership(actor=actor, membership_id=membership_id, verdict=verdict, reason=reason, at=at)
                 done += 1
+            except StepUpRequired:  # asks for a proof, then the same again: no row's own matter
+                raise
             except DomainError as error:
                 refused.append(error)
     return done, refused

@@ -30,8 +30,9 @@ from healthivr.testing.races import race
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from organizations.actor import Actor
-from organizations.granting import Outranked, OwnAccount
+from organizations.granting import OwnAccount
 from organizations.models import Membership, Organization
+from organizations.rank import Outranked
 from organizations.roles import Role
 from organizations.services import LastAdministrator
 from organizations.tenancy import platform, tenant

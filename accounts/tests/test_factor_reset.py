@@ -26,8 +26,9 @@ from healthivr.testing.races import race
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from organizations.actor import StepUpRequired
-from organizations.granting import Outranked, OwnAccount
+from organizations.granting import OwnAccount
 from organizations.models import Membership
+from organizations.rank import Outranked
 from organizations.tenancy import platform, tenant
 
 pytestmark = pytest.mark.django_db

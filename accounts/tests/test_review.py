@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import User, UserSession
 from accounts.people.review import access_page, export_access, review_several
 from audit.models import AuditEvent
 from healthivr.kernel.errors import Malformed, NotPermitted
@@ -171,3 +172,21 @@ def test_page__end_of_nobody__says_to_tick(world: World) -> None:
         sent = {"csrfmiddlewaretoken": token, "ids": chosen, "verdict": "end"}
         notices = read(client.post(HERE, sent, follow=True)).notices
         assert notices == ["Tick the memberships that you have looked at, 100 at most."]
+
+
+@pytest.mark.seed("S2.21", "S2.24")
+def test_page__ended_by_a_privacy_officer_without_a_fresh_proof__asks_for_one(world: World, now: datetime) -> None:
+    with platform("test"):
+        officer = MembershipFactory(organization=world.practice, role=Role.PRIVACY_OFFICER).user
+    client = Client()
+    client.force_login(officer)
+    UserSession.objects.filter(user=officer).update(verified_at=now - timedelta(minutes=6))
+    body = {"ids": [str(pk) for pk in ids(world.mia)], "verdict": "end", "reason": "On leave"}
+    asked = read(client.post(HERE, body), 403)
+    assert any(form["action"] == "/verify/" for form in asked.tree.all("form"))
+    with platform("test"):
+        assert Membership.objects.get(user=world.mia).status == "active"
+    UserSession.objects.filter(user=officer).update(verified_at=now)
+    assert client.post(HERE, body).status_code == 302
+    with platform("test"):
+        assert Membership.objects.get(user=world.mia).status == "ended"

@@ -26,8 +26,8 @@ from healthivr.testing.sessions import session_of
 from healthivr.testing.statements import Statements
 from healthivr.testing.world import World
 from organizations.actor import Actor
-from organizations.granting import Outranked
 from organizations.models import OrganizationSettings
+from organizations.rank import Outranked
 from organizations.roles import Role
 from organizations.tenancy import platform, tenant
 

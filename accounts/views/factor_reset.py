@@ -17,7 +17,7 @@ from accounts.forms import FinishFactorResetForm
 from accounts.lockout import Locked
 from healthivr.kernel.errors import Conflict, LinkClosed, Refused
 from organizations import selectors
-from organizations.granting import Outranked
+from organizations.rank import Outranked
 from organizations.rights import needs
 from organizations.roles import Capability
 from organizations.views import TenantRequest

@@ -15,10 +15,11 @@ from accounts.models import User, UserSession
 from audit.selectors import acts_on, targets_of
 from healthivr.kernel.errors import NotFound
 from organizations.forms import PeopleFilterForm
-from organizations.granting import Outranked, can_change_role, grantable_roles
+from organizations.granting import can_change_role, grantable_roles
 from organizations.models import Membership
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.periods import add_member_since
+from organizations.rank import Outranked
 from organizations.rights import needs
 from organizations.roles import LICENSED_ROLES, SALES_CHAIN, Capability, OrganizationKind, Role
 from organizations.selectors import (

@@ -18,13 +18,14 @@ from healthivr.kernel.errors import Conflict, Malformed, Refused
 from organizations import granting
 from organizations.agreements.gate import BaaRequired
 from organizations.models import Membership
+from organizations.rank import Outranked
 from organizations.rights import needs
 from organizations.roles import Capability
 from organizations.selectors import person
 from organizations.views import TenantRequest
 
 #: What the page says in place of doing it. Everything else has a page of its own.
-TOLD = (Conflict, Malformed, Refused, BaaRequired, granting.RoleNotGrantable, granting.Outranked)
+TOLD = (Conflict, Malformed, Refused, BaaRequired, granting.RoleNotGrantable, Outranked)
 
 
 def _do(request: TenantRequest, membership_id: UUID, act: Callable[[Membership], Any], done: Promise) -> HttpResponse:

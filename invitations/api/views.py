@@ -46,8 +46,8 @@ ORGANIZATION = OpenApiParameter(
 STAFF = problems(
     e400="malformed_field, malformed_body, organization_required",
     e401="sign_in_required, token_invalid, token_expired, session_ended",
-    e403="scope_missing, not_permitted, role_not_allowed, not_your_invitation, no_membership, organization_inactive,"
-    " csrf_failed",
+    e403="scope_missing, not_permitted, step_up_required, role_not_allowed, not_your_invitation, no_membership,"
+    " organization_inactive, csrf_failed",
     e404="not_found",
     e429="too_many_requests",
     e503="busy",

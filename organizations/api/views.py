@@ -52,6 +52,7 @@ STAFF = problems(
 )
 UPDATE = problems(
     e400="malformed_field, malformed_body, organization_required, organization_name, slug, email_domains",
+    e403="not_permitted, step_up_required, no_membership, organization_inactive, csrf_failed",
     e409="slug_taken",
 )
 

@@ -1,6 +1,7 @@
 """What an organization's administrators decide: which values there are, and that each decision stands in the trail."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from audit.models import AuditEvent
 from healthivr.kernel.errors import Malformed, NotPermitted
 from healthivr.testing.world import World
-from organizations.policies import InvitationPolicy, clean_domains
+from organizations.actor import Actor, StepUpRequired
+from organizations.models import OrganizationSettings
+from organizations.policies import InvitationPolicy, clean_domains, lowers
+from organizations.scopes import Scope
 from organizations.selectors import settings_of
 from organizations.services import update_organization
 from organizations.tenancy import platform, tenant
@@ -139,3 +143,71 @@ def test_domains__line_that_is_none__quoted(line: str) -> None:
 )
 def test_policy__address__its_whole_domain_decides(domains: tuple[str, ...], address: str, allowed: bool) -> None:
     assert InvitationPolicy(email_domains=domains).allows(address) is allowed
+
+
+# --- weaker ----------------------------------------------------------------------------------------------------------
+#: Of each policy, a value and one that makes it weaker. The other way round it is stronger.
+WEAKER: list[tuple[str, Any, Any]] = [
+    ("requires_second_factor", True, False),
+    ("staff_may_invite", False, True),
+    ("idle_minutes", 10, 11),
+    ("invitation_hours", 24, 25),
+    ("invitation_hours", 24, None),
+    ("email_domains", ["example.org"], []),
+    ("email_domains", ["example.org"], ["clinic.example", "example.org"]),
+    ("email_domains", ["clinic.example", "example.org"], ["other.example"]),
+]
+
+
+@pytest.mark.seed("S2.24")
+@pytest.mark.parametrize(("policy", "strong", "weak"), WEAKER)
+def test_policy__made_weaker__needs_a_fresh_proof_and_no_key_has_one(
+    world: World, now: datetime, policy: str, strong: Any, weak: Any
+) -> None:
+    lee = replace(world.actor(world.lee), verified_at=now - timedelta(minutes=4))
+    stale = replace(lee, verified_at=now - timedelta(minutes=6))
+    key = replace(lee, verified_at=None, scopes=frozenset(Scope))
+
+    def now_is() -> Any:
+        with platform("test"):
+            return getattr(settings_of(world.practice), policy)
+
+    def decided(actor: Actor, value: Any) -> None:
+        with tenant(world.practice):
+            update_organization(actor=actor, **{policy: value}, at=now)
+
+    for actor in (stale, key):
+        with platform("test"):
+            OrganizationSettings.objects.filter(organization=world.practice).update(**{policy: strong})
+        with pytest.raises(StepUpRequired):
+            decided(actor, weak)
+        decided(actor, strong)  # as it is: nothing is weaker
+        assert now_is() == strong
+    decided(lee, weak)
+    assert now_is() == weak
+
+
+@pytest.mark.parametrize(
+    ("policy", "before", "after"),
+    [
+        ("requires_second_factor", False, True),
+        ("staff_may_invite", True, False),
+        ("idle_minutes", 11, 10),
+        ("invitation_hours", 25, 24),
+        ("invitation_hours", None, 24),
+        ("email_domains", [], ["example.org"]),
+        ("email_domains", ["clinic.example", "example.org"], ["example.org"]),
+    ],
+)
+def test_policy__made_stronger__needs_none(world: World, now: datetime, policy: str, before: Any, after: Any) -> None:
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.practice).update(**{policy: before})
+    with tenant(world.practice):
+        update_organization(actor=replace(world.actor(world.lee), verified_at=None), **{policy: after}, at=now)
+    with platform("test"):
+        assert getattr(settings_of(world.practice), policy) == after
+
+
+def test_policy__of_which_nobody_said_what_is_weaker__no_answer() -> None:
+    with pytest.raises(ValueError, match="colour"):
+        lowers("colour", 1, 2)

@@ -14,9 +14,10 @@ from healthivr.kernel.errors import Malformed, NotFound, NotPermitted
 from healthivr.testing.factories import MembershipFactory
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
-from organizations.actor import Actor
+from organizations.actor import Actor, StepUpRequired
 from organizations.granting import OwnAccount
 from organizations.models import REVIEW_EVERY, Membership
+from organizations.rank import Outranked
 from organizations.reviewing import review_membership
 from organizations.roles import Role
 from organizations.services import LastAdministrator
@@ -92,10 +93,52 @@ def test_review__without_verdict_or_reason_or_right_or_of_oneself_or_elsewhere__
     review(officer, world.mia, "keep")
 
 
-def test_review__that_would_end_the_last_administrator__refused(world: World, officer: Actor) -> None:
+def test_review__that_would_end_the_last_administrator__refused(world: World) -> None:
     with pytest.raises(LastAdministrator):
-        review(officer, world.lee, "end", reason="gone")
+        review(world.actor(world.ana, world.practice), world.lee, "end", reason="gone")
     assert membership_of(world.lee).status == "active"
+
+
+@pytest.mark.seed("S2.21", "S2.24")
+def test_review__by_who_runs_nobody__ends_nobody_who_runs_the_organization(world: World, officer: Actor) -> None:
+    with platform("test"):
+        second = MembershipFactory(organization=world.practice, role=Role.DOCTOR, is_org_admin=True).user
+        MembershipFactory(organization=world.practice, user=world.mia, role=Role.PRIVACY_OFFICER, is_org_admin=True)
+        nurse = Membership.objects.get(user=world.mia, role=Role.MEDICAL_STAFF)
+    for row in (membership_of(second), nurse):
+        with tenant(world.practice), pytest.raises(Outranked):
+            review_membership(actor=officer, membership_id=row.pk, verdict="end", reason="gone", at=timezone.now())
+    assert membership_of(second).status == "active"
+    review(officer, second, "keep")
+    review(world.actor(world.lee), second, "end", reason="gone")
+    assert membership_of(second).status == "ended"
+
+
+@pytest.mark.seed("S2.21", "S2.24")
+def test_review__at_the_platform_by_its_privacy_officer__ends_no_administrator(world: World, officer: Actor) -> None:
+    with platform("test"):
+        MembershipFactory(organization=world.platform, role=Role.ADMIN, is_org_admin=True)
+        support = MembershipFactory(organization=world.platform, role=Role.SUPPORT).user
+    there = replace(officer, organization=world.platform)
+    session = session_of(world.ana)
+    with pytest.raises(Outranked):
+        review(there, world.ana, "end", reason="gone")
+    assert membership_of(world.ana).status == "active"
+    assert UserSession.objects.get(pk=session.pk).ended_at is None
+    review(there, world.ana, "keep")
+    review(there, support, "end", reason="gone")
+    assert membership_of(support).status == "ended"
+
+
+@pytest.mark.seed("S2.21", "S2.24")
+def test_review__ended_by_who_runs_nobody__needs_a_fresh_proof(world: World, officer: Actor, now: datetime) -> None:
+    stale = replace(officer, verified_at=now - timedelta(minutes=6))
+    review(stale, world.mia, "keep", at=now)
+    with pytest.raises(StepUpRequired):
+        review(stale, world.mia, "end", reason="gone", at=now)
+    assert membership_of(world.mia).status == "active"
+    review(replace(officer, verified_at=now - timedelta(minutes=4)), world.mia, "end", reason="gone", at=now)
+    assert membership_of(world.mia).status == "ended"
 
 
 def test_review__signed_by_its_own_person_or_nobody__refused_by_the_database(world: World, now: datetime) -> None:

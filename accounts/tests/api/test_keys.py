@@ -31,6 +31,7 @@ from .calls import INVITATIONS, ask
 
 SignIn = Callable[[User], Client]
 KEYS = "/api/v1/auth/keys/"
+ORGANIZATIONS = "/api/v1/admin/organizations/"
 EVERYTHING = [str(scope) for scope in Scope]
 AT = {"ip": "192.0.2.1", "request_id": "test-request"}
 
@@ -310,6 +311,61 @@ def test_key__membership_elsewhere_ends__goes_on_here(world: World, make: Make) 
         pk = Membership.objects.get(user=world.omar).pk
         end_membership(actor=world.actor(world.stone), membership_id=pk, reason="left", at=timezone.now())
     assert ask(secret).status_code == 200
+
+
+def test_key__sessions_ended_by_the_administrator_of_another_organization__goes_on(world: World, make: Make) -> None:
+    with platform("test"):
+        MembershipFactory(user=world.omar, organization=world.strange_practice, role=Role.OFFICE_ADMIN)
+    here, there = make(world.omar), make(world.omar, organization="stone-clinic")
+    key = ApiKey.objects.get(organization=world.practice)
+    with tenant(world.strange_practice):
+        administration.end_person_sessions(actor=world.actor(world.stone), user_id=world.omar.pk, at=timezone.now())
+    with tenant(world.strange_practice):
+        assert not AuditEvent.objects.filter(target_id=str(key.pk)).exists()
+    assert not UserSession.objects.filter(user=world.omar, ended_at=None).exists()
+    problem(ask(there), 401, "token_invalid")
+    assert ask(here).status_code == 200
+    with tenant(world.practice):
+        administration.end_person_sessions(actor=world.actor(world.lee), user_id=world.omar.pk, at=timezone.now())
+    problem(ask(here), 401, "token_invalid")
+
+
+# --- what it never does ----------------------------------------------------------------------------------------------
+@pytest.mark.seed("S2.24")
+def test_key__of_a_platform_administrator__makes_no_administrator(world: World, make: Make) -> None:
+    secret = make(world.ana, organization=world.platform.slug)
+    body = {"invitation_type": "admin", "email": "mallory@example.net"}
+    refused = Client().post(INVITATIONS, body, "application/json", headers={"Authorization": f"Bearer {secret}"})
+    problem(refused, 403, "step_up_required")
+    body = {"invitation_type": "shipping_logistics", "email": "mallory@example.net"}
+    sent = Client().post(INVITATIONS, body, "application/json", headers={"Authorization": f"Bearer {secret}"})
+    assert sent.status_code == 201
+
+
+@pytest.mark.seed("S2.24")
+def test_key__that_changes_the_organization__makes_no_policy_weaker(world: World, make: Make) -> None:
+    secret = make(world.lee, "organizations:write")
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.practice).update(email_domains=["example.org"])
+
+    def change(**values: Any) -> Any:
+        address = f"{ORGANIZATIONS}{world.practice.pk}/"
+        return Client().patch(address, values, "application/json", headers={"Authorization": f"Bearer {secret}"})
+
+    for weaker in ({"email_domains": []}, {"idle_minutes": 30}, {"staff_may_invite": True}):
+        problem(change(**weaker), 403, "step_up_required")
+    assert change(idle_minutes=10, name="Lee and Partners").status_code == 200
+
+
+@pytest.mark.seed("S2.24")
+def test_key__for_organizations_alone__is_shown_no_people(world: World, make: Make) -> None:
+    address = f"{ORGANIZATIONS}{world.practice.pk}/"
+    shown = ask(make(world.lee, "organizations:write"), address)
+    assert (shown.status_code, shown.json()["administrators"]) == (200, None)
+    assert shown.json()["policies"]["idle_minutes"] == 15
+    assert b"lee@example.org" not in shown.content
+    more = ask(make(world.lee, "organizations:write", "people:read"), address)
+    assert [row["email"] for row in more.json()["administrators"]] == ["lee@example.org"]
 
 
 def test_key__made_without_a_second_factor_that_is_asked_for_now__closed(
