@@ -181,7 +181,7 @@ def test_page__ended_by_a_privacy_officer_without_a_fresh_proof__asks_for_one(wo
     client = Client()
     client.force_login(officer)
     UserSession.objects.filter(user=officer).update(verified_at=now - timedelta(minutes=6))
-    body = {"ids": [str(pk) for pk in ids(world.mia)], "verdict": "end", "reason": "On leave"}
+    body = {"ids": [str(pk) for pk in ids(world.mia)], "verdict": "end", "confirmed": "yes", "reason": "On leave"}
     asked = read(client.post(HERE, body), 403)
     assert any(form["action"] == "/verify/" for form in asked.tree.all("form"))
     with platform("test"):
