@@ -125,7 +125,7 @@ EXPIRING_SOON = timedelta(hours=48)
 LATELY = timedelta(days=30)
 
 
-def _last_third(at: datetime) -> ExpressionWrapper:
+def _last_third(at: datetime) -> "ExpressionWrapper[Any]":
     """Return when an invitation ends, at the latest, of which at most a third is left: in half of its age."""
     now = Value(at, output_field=DateTimeField())
     age = ExpressionWrapper(now - Coalesce("sent_at", "created_at"), output_field=DurationField())

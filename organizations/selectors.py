@@ -242,7 +242,7 @@ def successor(*, actor: Actor, membership_id: UUID) -> Membership | None:
     the latest; None for who is no member any more."""
     old = Membership.objects.filter(organization=actor.organization, status=MembershipStatus.ENDED, pk=membership_id)
     ended = old.first()
-    if ended is None:
+    if ended is None or ended.ended_at is None:
         return None
     now = people(actor=actor).filter(user=ended.user_id).order_by("-started_at", "pk")
     return now.filter(started_at=ended.ended_at).first() or now.first()

@@ -128,7 +128,7 @@ def _role_change(membership: Membership) -> dict[str, Any] | None:
     )
     if not acts:
         return None
-    by = User.objects.filter(pk=acts[0].actor_id).first()
+    by = User.objects.filter(pk=acts[0].actor_id).first() if acts[0].actor_id else None
     return {
         "before": Role(acts[0].changes["role"][0]).label,
         "by": by.get_full_name() if by else acts[0].actor_name,
