@@ -19,7 +19,6 @@ from uuid import UUID
 from django.conf import settings
 from django.core import signing
 from django.db import connection, transaction
-from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
@@ -39,9 +38,12 @@ from .links import UNLOCK_SALT
 from .models import AccountMail, AccountMailKind, SignInLock, User
 from .outbox import DeliveryStatus
 
-#: A stranger may lock an address again and again; its owner is not mailed each time.
-MAIL_EVERY = timedelta(hours=1)
+#: How long the link in the mail works. A stranger may lock an address again and again: its owner is mailed when the link
+#: that they have would die before the lock does, and not each time. So whoever is kept out always has one that works.
+UNLOCK_LINK_LIFE = timedelta(hours=1)
 KNOWN_BROWSER_LIFE = timedelta(days=180)
+#: How many people a browser is known by: those who share a workstation. The longest known makes room.
+MOST_OWNERS = 5
 _BROWSER_SALT = "known-browser"
 _PLATFORM = Organization(pk=PLATFORM_ORGANIZATION_ID)
 
@@ -78,18 +80,26 @@ def _digest(purpose: str, value: str) -> str:
     return hmac.digest(settings.SECRET_KEY.encode(), f"lockout:{purpose}:{value}".encode(), hashlib.sha256).hex()
 
 
-def new_known_browser(address: str) -> str:
-    """Return what the cookie of a browser says in which the owner of an address has signed in."""
-    return signing.dumps([_digest("address", address), secrets.token_hex(16)], salt=_BROWSER_SALT)
+def _browsers_by_owner(known_browser: str) -> dict[str, str]:
+    """Return what a cookie says: a browser's name by the digest of each address whose owner has signed in there."""
+    try:
+        found = signing.loads(known_browser, salt=_BROWSER_SALT, max_age=KNOWN_BROWSER_LIFE)
+        return {str(owner): str(browser) for owner, browser in found}
+    except (signing.BadSignature, ValueError, TypeError):
+        return {}
+
+
+def new_known_browser(address: str, beside: str = "", *, browser: str = "") -> str:
+    """Return what the cookie of a browser says in which the owner of an address has signed in, and before them those of
+    whom the cookie `beside` speaks. `browser` is the browser's name, a new one unless given."""
+    owner = _digest("address", address)
+    others = [other for other in _browsers_by_owner(beside).items() if other[0] != owner]
+    return signing.dumps([*others[1 - MOST_OWNERS :], (owner, browser or secrets.token_hex(16))], salt=_BROWSER_SALT)
 
 
 def _browser_of(address: str, known_browser: str) -> str:
     """Return which browser of an address's owner a cookie speaks of; nothing when it speaks of none."""
-    try:
-        owner, browser = signing.loads(known_browser, salt=_BROWSER_SALT, max_age=KNOWN_BROWSER_LIFE)
-    except (signing.BadSignature, ValueError, TypeError):
-        return ""
-    return str(browser) if constant_time_compare(owner, _digest("address", address)) else ""
+    return _browsers_by_owner(known_browser).get(_digest("address", address), "")
 
 
 def is_known_browser(address: str, known_browser: str) -> bool:
@@ -179,7 +189,8 @@ def note_failure(guess: Guess, *, user: User | None, ip: str, request_id: str, a
             organization_id=PLATFORM_ORGANIZATION_ID,
             detail={"address": address_digest(guess.address)},
         )
-        mailable = SignInLock.objects.filter(pk=guess.key).exclude(mailed_at__gt=at - MAIL_EVERY)
+        link_outlives_lock = at + count_and_period("sign_in_account")[1] - UNLOCK_LINK_LIFE
+        mailable = SignInLock.objects.filter(pk=guess.key).exclude(mailed_at__gt=link_outlives_lock)
         is_due = bool(mailable.update(mailed_at=at))
         AccountMail.objects.create(
             kind=AccountMailKind.LOCKED,
@@ -192,20 +203,19 @@ def note_failure(guess: Guess, *, user: User | None, ip: str, request_id: str, a
 
 
 # --- getting past ----------------------------------------------------------------------------------------------------
-def browser_for_unlock_link(token: str) -> tuple[str, str]:
-    """Return the known-browser cookie for whoever holds the mail, and the address that it went to. Always the same cookie
-    for one link, so that a link gives five tries, however often it is opened. It never ends the lock itself. Raises
-    LinkClosed."""
-    closed = LinkClosed(_("This link is older than 15 minutes. Sign in again, or wait a little."), code="unlock_closed")
+def browser_for_unlock_link(token: str, beside: str = "") -> tuple[str, str]:
+    """Return the known-browser cookie for whoever holds the mail, which keeps whom the cookie `beside` speaks of, and the
+    address that the mail went to. Always the same browser for one link, so that a link gives five tries, however often
+    and wherever it is opened. It never ends the lock itself. Raises LinkClosed."""
+    closed = LinkClosed(_("This link is older than one hour. Sign in again, or wait a little."), code="unlock_closed")
     try:
         user = User.objects.get(
-            pk=UUID(signing.loads(token, salt=UNLOCK_SALT, max_age=count_and_period("sign_in_account")[1])),
+            pk=UUID(signing.loads(token, salt=UNLOCK_SALT, max_age=UNLOCK_LINK_LIFE)),
             is_active=True,
         )
     except (signing.BadSignature, ValueError, TypeError, User.DoesNotExist):
         raise closed from None
-    cookie = signing.dumps([_digest("address", user.email), _digest("link", token)[:32]], salt=_BROWSER_SALT)
-    return cookie, user.email
+    return new_known_browser(user.email, beside, browser=_digest("link", token)[:32]), user.email
 
 
 def unlock_account(*, actor: Actor, user_id: UUID) -> User:

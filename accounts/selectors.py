@@ -1,7 +1,9 @@
 """Reads: whom an administrator sees, and what is to know of their accounts.
 
-An administrator sees who is, or was, a member of their organization. An administrator of the platform who acts in the
-platform's own organization sees everybody (docs/adr/0017-running-people.md).
+An administrator sees who is, or was, a member of their organization. Of the account of who has left they see nothing:
+what becomes of it, its address included, is no matter of the organization any more, nor can it be found by a search. An
+administrator of the platform sees accounts everywhere, and in the platform's own organization everybody
+(docs/adr/0017-running-people.md).
 """
 
 from collections.abc import Collection, Iterable
@@ -74,6 +76,14 @@ def _people(actor: Actor) -> "models.QuerySet[User]":
     return users if is_everywhere(actor) else users.filter(Exists(_memberships(actor).filter(user=OuterRef("pk"))))
 
 
+def _whose_accounts_show(actor: Actor) -> Q:
+    """Return the condition for people of whose accounts the actor may know: members now, anybody for platform staff."""
+    here = Membership.objects.filter(
+        organization=actor.organization, user=OuterRef("pk"), status=MembershipStatus.ACTIVE
+    )
+    return Q() if actor.is_platform_staff else Q(Exists(here))
+
+
 def member_to_administer(*, actor: Actor, user_id: UUID, needs: Capability) -> User:
     """Return somebody on whose account the actor may act: a member now, or anybody for platform staff at home. Raises
     NotPermitted, Outranked, and NotFound for everybody else."""
@@ -93,8 +103,9 @@ def member_to_administer(*, actor: Actor, user_id: UUID, needs: Capability) -> U
 def people_page(
     *, actor: Actor, filters: AccountFilters, cursor: str = "", size: int = ROWS, at: datetime
 ) -> Page[User]:
-    """Return one page of people by name, each with `shown_memberships`, `is_locked` and `has_second_factor`. The number
-    of statements does not depend on that of people. A cursor holds an id and no name. Raises Malformed (`cursor`)."""
+    """Return one page of people by name, each with `shown_memberships`, `shows_account`, and `is_locked` and
+    `has_second_factor`, which are None where the account does not show. The number of statements does not depend on that
+    of people. A cursor holds an id and no name. Raises Malformed (`cursor`)."""
     actor.require(Capability.VIEW_ACCOUNTS)
     with reach(actor, "people of every organization"):
         users = filtered_people(actor=actor, filters=filters, at=at)
@@ -109,7 +120,7 @@ def people_page(
             size=size,
             position=lambda user: str(user.pk),
         )
-        add_account_facts(page.items, at=at)
+        _add_what_shows(actor, page.items, at=at)
     return page
 
 
@@ -121,21 +132,23 @@ def filtered_people(*, actor: Actor, filters: AccountFilters, at: datetime) -> "
         memberships = memberships.filter(organization__slug=filters.organization)
         users = users.filter(Exists(memberships))
     now = memberships.filter(status=MembershipStatus.ACTIVE)
+    shows = _whose_accounts_show(actor)
     if filters.status == PersonStatus.ACTIVE:
         users = users.filter(Exists(now), is_active=True)
     elif filters.status == PersonStatus.FORMER:
         users = users.filter(Exists(memberships) & ~Exists(now))
     elif filters.status == PersonStatus.DEACTIVATED:
-        users = users.filter(is_active=False)
+        users = users.filter(shows, is_active=False)
     elif filters.status == PersonStatus.UNREVIEWED:
         users = users.filter(Exists(memberships.unreviewed(at=at)))  # type: ignore[attr-defined]
     elif filters.status == PersonStatus.LOCKED:
+        users = users.filter(shows)
         users = users.filter(pk__in=locked_among(users.values_list("pk", "email"), at=at))
     if filters.role:
         users = users.filter(Exists(now.filter(role=filters.role)))
     if text := " ".join(filters.text.split()):
         users = users.alias(name=Concat("first_name", Value(" "), "last_name")).filter(
-            Q(name__istartswith=text) | Q(last_name__istartswith=text) | Q(email__startswith=text.lower())
+            Q(name__istartswith=text) | Q(last_name__istartswith=text) | Q(shows, email__startswith=text.lower())
         )
     return users
 
@@ -166,11 +179,20 @@ def person_detail(*, actor: Actor, user_id: UUID, at: datetime) -> User:
         user = _people(actor).filter(pk=user_id).prefetch_related(_shown_memberships(actor)).first()
         if user is None:
             raise NotFound
-        add_account_facts([user], at=at)
+        _add_what_shows(actor, [user], at=at)
     return user
 
 
 # --- what is to know of accounts -------------------------------------------------------------------------------------
+def _add_what_shows(actor: Actor, people: Collection[User], *, at: datetime) -> None:
+    """Say of each person whether the actor may know of their account, and what is to know then."""
+    for user in people:
+        is_member = any(row.status == MembershipStatus.ACTIVE for row in user.shown_memberships)  # type: ignore[attr-defined]
+        user.shows_account = actor.is_platform_staff or is_member  # type: ignore[attr-defined]
+        user.is_locked = user.has_second_factor = None  # type: ignore[attr-defined]
+    add_account_facts([user for user in people if user.shows_account], at=at)  # type: ignore[attr-defined]
+
+
 def add_account_facts(users: Collection[User], *, at: datetime) -> None:
     """Say of each person whether their sign-in is locked now, and whether they have a second factor."""
     locked = locked_among(((user.pk, user.email) for user in users), at=at)

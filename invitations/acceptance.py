@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 from django.db.models import OuterRef, Subquery
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User, hash_password
 from accounts.passwords import PasswordTerms
@@ -18,7 +19,12 @@ from audit.models import Outcome
 from healthivr.kernel.errors import DomainError, Malformed
 from healthivr.kernel.ids import new_id
 from organizations.actor import Actor
-from organizations.agreements.gate import needs_agreement
+from organizations.agreements.gate import (
+    AgreementMissing,
+    agreement_in_force,
+    needs_agreement,
+    role_needs_agreement,
+)
 from organizations.models import Membership, MembershipStatus, Organization, OrganizationSettings
 from organizations.roles import HOME, SECOND_FACTOR_ROLES, OrganizationKind, Role, founds_organization
 from organizations.seats import lock_seats, release_seat
@@ -325,18 +331,30 @@ def _join(
     at: datetime,
 ) -> None:
     """Make the invitee a member. Seat-neutral: the invitation's seat becomes the member's. Who founds an organization,
-    or is the first in one that nobody runs, runs it."""
+    or is the first in one that nobody runs, runs it. Raises AgreementMissing, AlreadyMember."""
     upline_id = invitation.upline_id if invitation.upline_id != actor.user_id else None
     if home.pk != invitation.organization_id and not is_founder:
+        held = {
+            membership.role: membership
+            for membership in Membership.objects.select_for_update(no_key=True)
+            .filter(organization=home, user=actor.user, status=MembershipStatus.ACTIVE)
+            .order_by("pk")
+        }
         # A doctor who brings a practice they run keeps their membership there, and the seller whom they came by first.
-        existing = (
-            Membership.objects.select_for_update(no_key=True)
-            .filter(organization=home, user=actor.user, role=role, status=MembershipStatus.ACTIVE)
-            .first()
-        )
-        if existing:
-            _fill_upline(actor, existing, upline_id)
+        if role in held:
+            _fill_upline(actor, held[role], upline_id)
             return
+        # Whoever runs a practice need not see its patients. The invitation's organization was asked for its agreement;
+        # this is another one.
+        has_patient_data = any(role_needs_agreement(Role(other)) for other in held)
+        if role_needs_agreement(role) and not has_patient_data and not agreement_in_force(organization=home, at=at):
+            raise AgreementMissing(
+                _(
+                    "Your practice's business associate agreement is not in force, so nobody gets new access to patient"
+                    " data there now. Sign it, then accept. Nothing was changed, and the link is not used up."
+                ),
+                practice=home.slug,
+            )
     add_membership(
         actor=actor,
         user_id=actor.user.pk,  # type: ignore[union-attr]

@@ -1,6 +1,5 @@
 """What can be refused about invitations. Listed with their statuses in docs/errors.md."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
@@ -40,17 +39,6 @@ class OwnAddress(Refused):
 
     code = "own_address"
     message = _("This is your own address. Invite somebody else.")
-
-
-class EmailDomainNotAllowed(Refused):
-    """The organization lets only addresses of some domains join it. `extra["email_domains"]` names them."""
-
-    code = "email_domain_not_allowed"
-    message = _("This organization invites addresses of some domains only.")
-
-    def __init__(self, domains: Sequence[str], *, field: str = "") -> None:
-        text = _("Only addresses of %(domains)s can join this organization. Use one of those.")
-        super().__init__(text % {"domains": ", ".join(domains)}, field=field, email_domains=list(domains))
 
 
 class SameAddress(Refused):

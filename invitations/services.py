@@ -19,7 +19,7 @@ from healthivr.kernel.names import clean_text
 from organizations.actor import Actor
 from organizations.agreements.gate import require_agreement
 from organizations.models import Membership, Organization
-from organizations.policies import InvitationPolicy
+from organizations.policies import EmailDomainNotAllowed, InvitationPolicy
 from organizations.roles import INVITATION_TYPES, Capability, OrganizationKind, Role, founds_organization
 from organizations.seats import NoSeatLeft, lock_free_seats, lock_seats, release_seat, reserve_seat
 from organizations.selectors import invitable_types, settings_of, system_actor
@@ -31,7 +31,6 @@ from .entitlement import inviter_is_entitled
 from .errors import (
     AddressBounced,
     DuplicateInvitation,
-    EmailDomainNotAllowed,
     NobodyCanJoin,
     OwnAddress,
     RoleNotAllowed,

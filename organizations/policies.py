@@ -8,13 +8,25 @@ from typing import Any
 import idna
 from django.utils.translation import gettext_lazy as _
 
-from healthivr.kernel.errors import Malformed
+from healthivr.kernel.errors import Malformed, Refused, Text
 
 IDLE_MINUTES = (5, 30)
 INVITATION_HOURS = (1, 720)
 MOST_DOMAINS = 50
 DOMAIN_LENGTH = 253  # RFC 1035 2.3.4, as text
 SHOWN = 60
+
+
+class EmailDomainNotAllowed(Refused):
+    """The organization lets only addresses of some domains join it, or its members change to them.
+    `extra["email_domains"]` names them."""
+
+    code = "email_domain_not_allowed"
+    message = _("Only addresses of %(domains)s can join this organization. Use one of those.")
+
+    def __init__(self, domains: Sequence[str], text: Text = "", *, field: str = "") -> None:
+        text = str(text or self.message) % {"domains": ", ".join(domains)}
+        super().__init__(text, field=field, email_domains=list(domains))
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ from healthivr.testing.races import race
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from organizations.actor import StepUpRequired
-from organizations.tenancy import tenant
+from organizations.models import Membership, Organization, OrganizationSettings
+from organizations.policies import EmailDomainNotAllowed
+from organizations.tenancy import platform, tenant
 
 pytestmark = pytest.mark.django_db
 ORIGIN: dict[str, Any] = {"ip": "192.0.2.1", "request_id": "test-request"}
@@ -313,3 +315,50 @@ def test_password__refused_or_mistyped__nobody_is_told(world: World, now: dateti
         with pytest.raises(Refused):
             change_password(user=world.lee, session=None, current=current, password=new, at=now, **ORIGIN)
     assert not AccountMail.objects.filter(kind="password_changed").exists()
+
+
+# --- whom the organization takes -------------------------------------------------------------------------------------
+def allow(organization: Organization, *domains: str) -> None:
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=organization).update(email_domains=list(domains))
+
+
+def test_domain__that_an_organization_of_the_person_keeps_out__refused_at_the_field(
+    world: World, now: datetime
+) -> None:
+    allow(world.strange_practice, "stone.example.org")  # somebody else's
+    ask(world.mia, "mia@elsewhere.example.net", at=now)
+    allow(world.practice, "example.org", "harbor.example.org")
+    with pytest.raises(EmailDomainNotAllowed) as refused:
+        ask(world.mia, "mia@elsewhere.example.net", at=now)
+    assert (refused.value.field, refused.value.extra["email_domains"]) == (
+        "email",
+        ["example.org", "harbor.example.org"],
+    )
+    page = read(submit(browser(world.mia), PAGE, email="mia@elsewhere.example.net", current_password=PASSWORD), 422)
+    assert list(page.errors) == ["email"]
+    assert "takes addresses of example.org, harbor.example.org only" in page.errors["email"][0]
+    assert AccountMail.objects.filter(kind="email_confirm").count() == 1
+    change = ask(world.mia, "mia@harbor.example.org", at=now)
+    confirm(world.mia, change, at=now)
+    assert address_of(world.mia) == "mia@harbor.example.org"
+
+
+def test_domain__of_an_organization_that_the_person_has_left__asks_no_more(world: World, now: datetime) -> None:
+    allow(world.practice, "example.org")
+    with platform("test"):
+        Membership.objects.filter(user=world.mia).update(status="ended", ended_at=now)
+    assert ask(world.mia, "mia@elsewhere.example.net", at=now).closed_at is None
+
+
+def test_domain__policy_that_came_after_the_mail__refused_at_the_link_and_nothing_changes(
+    world: World, now: datetime
+) -> None:
+    change = ask(world.mia, "mia@elsewhere.example.net", at=now)
+    allow(world.practice, "example.org")
+    page = submit(browser(world.mia), email_link_path(str(change.pk)))
+    assert "takes addresses of example.org only" in read(page, 422).main
+    assert address_of(world.mia) == "mia@example.org"
+    allow(world.practice)
+    confirm(world.mia, change, at=now)
+    assert address_of(world.mia) == "mia@elsewhere.example.net"

@@ -117,6 +117,49 @@ def test_people__row__says_what_is_to_know_of_the_account(crowd: World, now: dat
     assert {row.organization_id for row in rows["Ivy"].shown_memberships} == {crowd.practice.pk}
 
 
+@pytest.fixture
+def gil(crowd: World, now: datetime) -> User:
+    """Gil, who left: with a new address since, a second factor, switched off, and locked."""
+    gil = User.objects.get(first_name="Gil")
+    User.objects.filter(pk=gil.pk).update(email="gil@new-employer.example", is_active=False, last_login=now)
+    enrol(gil)
+    for _guess in range(5):
+        reserve_guess(email="gil@new-employer.example", known_browser="", at=now)
+    return User.objects.get(pk=gil.pk)
+
+
+def test_former_member__what_became_of_the_account__is_neither_shown_nor_found(
+    crowd: World, now: datetime, gil: User
+) -> None:
+    lee = crowd.actor(crowd.lee)
+    with tenant(crowd.practice):
+        detail = person_detail(actor=lee, user_id=gil.pk, at=now)
+        (row,) = people_page(actor=lee, filters=AccountFilters(status="former"), at=now).items
+        stats = people_stats(actor=lee, at=now)
+    for shown in (detail, row):
+        assert (shown.shows_account, shown.is_locked, shown.has_second_factor) == (False, None, None)
+    assert found(lee, now, text="gil@") == found(lee, now, status="locked", text="gil") == []
+    assert found(lee, now, status="deactivated") == ["Hal"]
+    assert found(lee, now, text="gil") == found(lee, now, status="former") == ["Gil"]
+    assert (stats.locked, stats.deactivated) == (1, 1)
+
+
+def test_former_member__for_platform_staff__all_is_shown_and_found(crowd: World, now: datetime, gil: User) -> None:
+    for place in (crowd.platform, crowd.practice):
+        ana = crowd.actor(crowd.ana, place)
+        with tenant(place):
+            shown = person_detail(actor=ana, user_id=gil.pk, at=now)
+        assert (shown.shows_account, shown.is_locked, shown.has_second_factor) == (True, True, True)
+        assert found(ana, now, text="gil@new") == found(ana, now, status="locked", text="gil") == ["Gil"]
+
+
+def test_former_member__who_came_back__is_shown(crowd: World, now: datetime, gil: User) -> None:
+    with platform("test"):
+        MembershipFactory(organization=crowd.practice, user=gil, role=Role.LAB_TECH)
+    with tenant(crowd.practice):
+        assert person_detail(actor=crowd.actor(crowd.lee), user_id=gil.pk, at=now).is_locked is True
+
+
 @pytest.mark.seed("S2.11")
 def test_people__page_by_page_and_back__each_once_in_order(crowd: World, now: datetime) -> None:
     actor = crowd.actor(crowd.lee)

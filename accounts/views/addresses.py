@@ -13,6 +13,7 @@ from accounts import addresses
 from accounts.forms import ChangeEmailForm
 from healthivr.kernel.errors import Conflict, DomainError, LinkClosed
 from healthivr.kernel.limits import count_attempt
+from organizations.policies import EmailDomainNotAllowed
 from organizations.views import PersonalRequest
 
 from .requests import get_or_post, known_browser, origin, remember_owner
@@ -58,8 +59,8 @@ def confirm_email(request: PersonalRequest, token: str) -> HttpResponse:
         if request.method != "POST":
             return render(request, "accounts/confirm_email.html", {"new_email": change.new_email})
         addresses.confirm_email_change(user=request.user, token=token, session=session, at=at, **origin(request))
-    except (LinkClosed, Conflict) as error:
-        status = 410 if isinstance(error, LinkClosed) else 409
+    except (LinkClosed, Conflict, EmailDomainNotAllowed) as error:
+        status = 410 if isinstance(error, LinkClosed) else 409 if isinstance(error, Conflict) else 422
         context = {"error": error, "is_confirmed": addresses.is_confirmed(user=request.user, token=token)}
         return render(request, "accounts/confirm_email_closed.html", context, status=status)
     request.session.cycle_key()

@@ -111,6 +111,8 @@ def remember_browser(response: HttpResponse, cookie: str) -> None:
 
 
 def remember_owner(request: HttpRequest, response: HttpResponse, user: User) -> None:
-    """Know this browser as one in which the owner of an address has signed in, unless it is known already."""
-    if not is_known_browser(user.email, known_browser(request)):
-        remember_browser(response, new_known_browser(user.email))
+    """Know this browser as one in which the owner of an address has signed in, unless it is known already. Whoever else
+    it is known by stays: colleagues share a workstation."""
+    cookie = known_browser(request)
+    if not is_known_browser(user.email, cookie):
+        remember_browser(response, new_known_browser(user.email, cookie))

@@ -12,7 +12,7 @@ from accounts import services
 from accounts.forms import SetUpForm
 from healthivr.kernel.errors import DomainError
 
-from .requests import begin_session, get_or_post, limited, origin
+from .requests import begin_session, get_or_post, limited, origin, remember_owner
 
 
 @login_not_required
@@ -28,7 +28,9 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
             user = services.set_up_platform(secret=secret, at=timezone.now(), **form.cleaned_data, **origin(request))
             begin_session(request, user)
             messages.success(request, _("You are the first administrator. Now a second factor."))
-            return redirect("home")
+            response = redirect("home")
+            remember_owner(request, response, user)
+            return response
     except services.SetupClosed:
         return render(request, "accounts/setup_closed.html", status=404)
     except DomainError as error:

@@ -191,7 +191,7 @@ def sign_out(request: PersonalRequest) -> HttpResponse:
 def unlock(request: HttpRequest, token: str) -> HttpResponse:
     """Give this browser tries of its own, for who holds the mail that a lock caused. Opening the page does nothing."""
     try:
-        cookie, address = browser_for_unlock_link(token)
+        cookie, address = browser_for_unlock_link(token, known_browser(request))
     except LinkClosed as error:
         return render(request, "accounts/unlock_closed.html", {"error": error}, status=410)
     if request.method != "POST":

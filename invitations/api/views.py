@@ -298,9 +298,10 @@ class AcceptView(LinkAPIView):
             **problems(
                 e400="malformed_field, malformed_body, name, organization_name",
                 e401="sign_in_required",
+                e403="wrong_account, csrf_failed, second_factor_enrolment_required",
                 e409="invitation_accepted, already_member",
-                e422="password_refused, account_switched_off, inviter_not_entitled, email_domain_not_allowed,"
-                " practice_not_yours",
+                e422="password_refused, account_switched_off, inviter_not_entitled, baa_required,"
+                " email_domain_not_allowed, practice_not_yours",
             ),
         },
     )

@@ -54,12 +54,14 @@ from invitations.services import (
 )
 from invitations.tokens import derive_token
 from organizations.actor import Actor
+from organizations.agreements.gate import AgreementMissing
 from organizations.models import Membership, MembershipStatus, Organization, OrganizationSettings
 from organizations.roles import OrganizationKind, Role
 from organizations.seats import NoSeatLeft
 from organizations.selectors import system_actor
 from organizations.services import AlreadyMember
 from organizations.tenancy import platform, tenant
+from organizations.tests.agreements.acts import agreement, without_agreement
 
 from . import acts
 
@@ -332,6 +334,34 @@ def test_accept__administrator_of_a_practice_who_is_no_doctor_there__becomes_one
     assert (office.role, office.is_org_admin) == ("office_admin", True)
     assert (doctor.role, doctor.is_org_admin, doctor.upline) == ("doctor", False, sales.user)
     assert acts.seats_used(world.strange_practice) == used
+
+
+@pytest.mark.seed("S2.18")
+def test_accept__practice_brought_without_an_agreement__refused_until_it_is_signed(world: World) -> None:
+    """Who runs a practice without seeing its patients gets no access to them by way of another organization."""
+    without_agreement(world.strange_practice)
+    with platform("test"):
+        Membership.objects.filter(user=world.stone).update(role=Role.PRIVACY_OFFICER)
+    invitation, _sales = invited_stone(world)
+    with acts.nothing_written(), pytest.raises(AgreementMissing) as refused:
+        acts.accept(invitation, user=world.stone, practice_id=world.strange_practice.pk)
+    assert refused.value.extra == {"practice": "stone-clinic"}
+    assert acts.trail(invitation.organization)[-1].detail == {"code": "baa_required"}
+    agreement(world.strange_practice)
+    acts.accept(invitation, user=world.stone, practice_id=world.strange_practice.pk)
+    assert {row.role for row in acts.memberships(world.stone)} == {"privacy_officer", "doctor"}
+
+
+@pytest.mark.parametrize("held", [Role.DOCTOR, Role.OFFICE_ADMIN])
+def test_accept__practice_brought_by_who_sees_its_patients_already__asks_for_no_agreement(
+    world: World, held: Role
+) -> None:
+    without_agreement(world.strange_practice)
+    with platform("test"):
+        Membership.objects.filter(user=world.stone).update(role=held)
+    invitation, _sales = invited_stone(world)
+    acts.accept(invitation, user=world.stone, practice_id=world.strange_practice.pk)
+    assert "doctor" in {row.role for row in acts.memberships(world.stone)}
 
 
 def test_accept__doctor_with_an_own_practice__may_found_another(world: World) -> None:

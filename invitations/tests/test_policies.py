@@ -10,10 +10,10 @@ import pytest
 from healthivr.kernel.errors import Malformed
 from healthivr.testing.pages import browser, read, submit
 from healthivr.testing.world import World
-from invitations.errors import EmailDomainNotAllowed
 from invitations.models import UserInvitation
 from invitations.services import correct_address, renew_invitation, resend_invitation, update_invitation
 from organizations.models import Organization, OrganizationSettings
+from organizations.policies import EmailDomainNotAllowed
 from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform
 

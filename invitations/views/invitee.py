@@ -26,7 +26,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import services as accounts
 from accounts.practitioners.selectors import needs_license
-from accounts.views import begin_session, end_session, limited, origin
+from accounts.views import begin_session, end_session, limited, origin, remember_owner
 from healthivr.kernel.errors import Conflict, DomainError, Malformed, NotFound, Refused
 from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.masking import mask_email
@@ -34,7 +34,6 @@ from invitations import acceptance
 from invitations.errors import (
     AccountSwitchedOff,
     AlreadyAccepted,
-    EmailDomainNotAllowed,
     InvitationClosed,
     InvitationNotFound,
     InviterNotEntitled,
@@ -48,6 +47,7 @@ from invitations.forms import AcceptForm, DeclineForm
 from invitations.messages import when
 from invitations.models import UserInvitation
 from organizations.agreements.gate import AgreementMissing
+from organizations.policies import EmailDomainNotAllowed
 from organizations.rights import MEMBERS, needs
 from organizations.roles import HOME, ROLE_SENTENCES, OrganizationKind, Role
 from organizations.selectors import invitable_types
@@ -90,6 +90,12 @@ def visitor_of(request: HttpRequest) -> acceptance.Visitor:
     """Return who holds the link."""
     user = request.user if request.user.is_authenticated else None
     return acceptance.Visitor(user=user, **origin(request))
+
+
+def owes_second_factor(request: HttpRequest) -> bool:
+    """Say whether who is signed in has yet to set up the second factor that their role asks for. These pages are open to
+    strangers, so the middleware lets them pass: a link says what it is for, and lets nobody join before that."""
+    return request.user.is_authenticated and request.present_session.lacks_second_factor  # type: ignore[attr-defined]
 
 
 def speak(request: HttpRequest, language: str) -> None:
@@ -233,6 +239,8 @@ def accept(request: HttpRequest) -> HttpResponse:
         return wrong_account(request, invitation, token=token)
     except DomainError as error:
         return outcome(request, error, token=token)
+    if owes_second_factor(request):
+        return redirect(reverse("accounts:second_factor_enrol", query={"next": reverse("invitations:accept_form")}))
     form = _accept_form(request, invitation, visitor)
     if is_attempt and form.is_valid():
         return _accept(request, invitation, visitor, form, token=token)
@@ -282,6 +290,8 @@ def _accept(
     response = redirect(
         "organizations:sign_agreement" if accepted.has_to_sign else "invitations:welcome", accepted.organization.slug
     )
+    if accepted.is_new_user:
+        remember_owner(request, response, accepted.user)
     return _forget(response)
 
 

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.lockout import is_known_browser
 from accounts.models import User, UserSession
 from accounts.services import create_setup_link
 from audit.models import AuditEvent
@@ -30,6 +31,7 @@ def test_setup__everything_right__administrator_signed_in_and_led_to_the_platfor
     response = submit(client, here, **ANA)
     assert (response.status_code, response["Location"]) == (302, "/")
     user = User.objects.get()
+    assert is_known_browser(user.email, response.cookies["known_browser"].value)
     assert (user.email, user.get_full_name()) == ("ana@example.org", "Ana Ruiz")
     with platform("test"):
         membership = Membership.objects.get()

@@ -25,11 +25,21 @@ class MembershipSerializer(serializers.ModelSerializer[Membership]):
         read_only_fields = fields
 
 
-class PersonSerializer(serializers.ModelSerializer[User]):
-    """A person, as who administers them sees them. Never a password, nor its hash."""
+#: What of a person is their account's: null where it does not show (accounts.selectors).
+ACCOUNT_FACTS = ("email", "is_active", "must_change_password", "is_locked", "has_second_factor", "last_login")
 
-    is_locked = serializers.BooleanField(help_text="Whether sign-in by password is locked just now.")
-    has_second_factor = serializers.BooleanField()
+
+class PersonSerializer(serializers.ModelSerializer[User]):
+    """A person, as who administers them sees them. Never a password, nor its hash. Of the account of a former member
+    nothing is said but to the platform's administrators: those fields are null."""
+
+    email = serializers.EmailField(read_only=True, allow_null=True)
+    is_active = serializers.BooleanField(read_only=True, allow_null=True)
+    must_change_password = serializers.BooleanField(read_only=True, allow_null=True)
+    is_locked = serializers.BooleanField(
+        read_only=True, allow_null=True, help_text="Whether sign-in by password is locked just now."
+    )
+    has_second_factor = serializers.BooleanField(read_only=True, allow_null=True)
     memberships = MembershipSerializer(source="shown_memberships", many=True)
 
     class Meta:
@@ -48,6 +58,11 @@ class PersonSerializer(serializers.ModelSerializer[User]):
             "memberships",
         ]
         read_only_fields = fields
+
+    def to_representation(self, instance: User) -> dict[str, Any]:
+        """Say nothing of the account of who has left."""
+        shown = super().to_representation(instance)
+        return shown if instance.shows_account else shown | dict.fromkeys(ACCOUNT_FACTS)  # type: ignore[attr-defined]
 
 
 class PeoplePageSerializer(serializers.Serializer[Any]):

@@ -20,7 +20,8 @@ from invitations.models import UserInvitation
 from invitations.services import resend_invitation
 from invitations.tests import acts
 from invitations.tests.api.calls import call, problem
-from organizations.models import Membership, Organization
+from organizations.models import Membership, Organization, OrganizationSettings
+from organizations.roles import Role
 from organizations.tenancy import platform
 
 from .test_detail import close
@@ -233,6 +234,28 @@ def test_accept__existing_person__signs_in_first_and_keeps_the_account(world: Wo
     assert (same.pk, same.get_full_name(), same.password) == (nora.pk, nora.get_full_name(), nora.password)
     (membership,) = acts.memberships(nora)
     assert (membership.organization, membership.role) == (world.practice, "medical_staff")
+
+
+@pytest.mark.seed("S3.8")
+def test_accept__by_who_owes_a_second_factor__403_and_nothing_consumed(world: World) -> None:
+    invitation, nora = invite_somebody_with_an_account(world)
+    credentials = {"email": nora.email, "password": PASSWORD}
+    bearer = Client().post("/api/v1/auth/token/", credentials, content_type="application/json").json()["access"]
+    with_cookie = Client()
+    with_cookie.post("/sign-in/", credentials)
+    asking = [(Client(), {"Authorization": f"Bearer {bearer}"}), (with_cookie, {})]
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.strange_practice).update(requires_second_factor=True)
+        elsewhere = MembershipFactory(organization=world.strange_practice, user=nora, role=Role.MEDICAL_STAFF)
+    path = f"/api/v1/invitations/accept/{acts.token_of(invitation)}/"
+    for client, headers in asking:
+        with acts.nothing_written():
+            refusal = client.post(path, {}, content_type="application/json", headers=headers)
+            problem(refusal, 403, "second_factor_enrolment_required")
+    with platform("test"):
+        elsewhere.delete()
+    client, headers = asking[0]
+    assert client.post(path, {}, content_type="application/json", headers=headers).status_code == 201
 
 
 @pytest.mark.parametrize("has_account", [True, False])

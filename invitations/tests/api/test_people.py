@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import models
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User, UserSession
 from healthivr.testing.factories import MembershipFactory
@@ -60,6 +61,22 @@ def test_list__page_by_page__without_a_total(world: World) -> None:
     assert [row["first_name"] for row in first["results"]] == ["Omar", "Jun"]
     assert names(call(world.lee, "GET", f"?limit=2&cursor={first['older']}")) == ["Mia"]
     problem(call(world.lee, "GET", "?cursor=x"), 400, "malformed_field", "cursor")
+
+
+def test_former_member__account__is_null_for_who_they_left(world: World) -> None:
+    assert call(world.lee, "GET", f"{world.mia.pk}/").json()["email"] == "mia@example.org"
+    with platform("test"):
+        Membership.objects.filter(user=world.mia).update(status="ended", ended_at=timezone.now())
+    User.objects.filter(pk=world.mia.pk).update(email="mia@new-employer.example", last_login=timezone.now())
+    of_the_account = ("email", "is_active", "must_change_password", "is_locked", "has_second_factor", "last_login")
+    listed = call(world.lee, "GET", "?status=former").json()["results"][0]
+    for shown in (call(world.lee, "GET", f"{world.mia.pk}/").json(), listed):
+        assert (shown["first_name"], shown["memberships"][0]["status"]) == ("Mia", "ended")
+        assert {name: shown[name] for name in of_the_account} == dict.fromkeys(of_the_account)
+    assert names(call(world.lee, "GET", "?status=former&text=mia@new")) == []
+    seen = call(world.ana, "GET", f"{world.mia.pk}/", at=world.platform).json()
+    assert (seen["email"], seen["is_active"]) == ("mia@new-employer.example", True)
+    assert seen["last_login"]
 
 
 @pytest.mark.seed("S2.12", "S1.21")

@@ -11,18 +11,20 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
+from accounts.lockout import is_known_browser
 from accounts.models import User
 from healthivr.testing.factories import PASSWORD, MembershipFactory, OrganizationFactory, UserFactory
-from healthivr.testing.factors import enrol
+from healthivr.testing.factors import enrol, phone_of
 from healthivr.testing.pages import Page, browser, parse, read, submit
 from healthivr.testing.world import World
 from invitations.models import UserInvitation
 from invitations.services import resend_invitation
 from invitations.tests import acts
 from invitations.tests.api.test_detail import close
-from organizations.models import Membership, Organization
+from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.roles import SECOND_FACTOR_ROLES, OrganizationKind, Role
 from organizations.tenancy import platform
+from organizations.tests.agreements.acts import agreement, without_agreement
 
 from .test_detail_page import change
 
@@ -282,6 +284,23 @@ def test_accept__doctor_who_runs_a_practice__chooses_it_or_names_another(world: 
     assert not Organization.objects.filter(parent=invitation.organization).exists()
 
 
+def test_accept__practice_brought_without_an_agreement__a_page_that_says_so_and_leads_to_signing(world: World) -> None:
+    without_agreement(world.strange_practice)
+    with platform("test"):
+        Membership.objects.filter(user=world.stone).update(role=Role.PRIVACY_OFFICER)
+    phone_of(world.stone)
+    invitation = acts.invite(world.member(Role.SALES, OrganizationKind.DISTRIBUTOR), "doctor", "stone@example.org")
+    client = browser(world.stone)
+    go_on(client, invitation)
+    page = read(submit(client, ACCEPT, to=ACCEPT, practice_id=str(world.strange_practice.pk)), 422)
+    assert page.heading == "Your practice has to sign first"
+    assert page.links["Sign the agreement"] == "/o/stone-clinic/agreements/sign/"
+    assert client.get(page.links["Sign the agreement"]).status_code == 200
+    agreement(world.strange_practice)
+    response = submit(client, ACCEPT, to=ACCEPT, practice_id=str(world.strange_practice.pk))
+    assert response["Location"] == "/o/stone-clinic/welcome/"
+
+
 # --- somebody with an account ----------------------------------------------------------------------------------------
 def test_accept__existing_person__signs_in_and_comes_back(world: World) -> None:
     nora = UserFactory(email="nora@example.org")
@@ -305,6 +324,36 @@ def test_accept__existing_person__signs_in_and_comes_back(world: World) -> None:
     (membership,) = acts.memberships(nora)
     assert membership.role == "medical_staff"
     assert User.objects.filter(email="nora@example.org").count() == 1
+
+
+@pytest.mark.seed("S3.8")
+def test_accept__by_who_owes_a_second_factor__leads_to_its_enrolment_and_back(world: World) -> None:
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.strange_practice).update(requires_second_factor=True)
+    nora = UserFactory(email="nora@example.org")
+    invitation = acts.invite(world.actor(world.lee))
+    client = browser()
+    submit(client, "/sign-in/", email=nora.email, password=PASSWORD)
+    assert go_on(client, invitation) == ACCEPT
+    assert client.get(ACCEPT).status_code == 200, "nothing asks for one yet"
+    csrf_token = client.get("/session/").json()["csrf_token"]
+    with platform("test"):
+        MembershipFactory(organization=world.strange_practice, user=nora, role=Role.MEDICAL_STAFF)
+    enrolment = "/profile/second-factor/enrol/?next=%2Fi%2Faccept%2F"
+    assert client.get(ACCEPT)["Location"] == enrolment
+    sent = {"csrfmiddlewaretoken": csrf_token, "token": acts.token_of(invitation)}
+    assert client.post(ACCEPT, sent)["Location"] == enrolment
+    assert [row.organization for row in acts.memberships(nora)] == [world.strange_practice]
+    assert read(client.get(link(invitation))).heading, "what the link is for may be read"
+    enrol(client)
+    assert submit(client, ACCEPT, to=ACCEPT)["Location"] == "/o/lee-family-practice/welcome/"
+
+
+def test_accept__new_person__is_known_in_this_browser_from_the_first_day(world: World) -> None:
+    client = browser()
+    go_on(client, world.invitation)
+    accepted = submit(client, ACCEPT, to=ACCEPT, **NORA)
+    assert is_known_browser(str(world.invitation.email), accepted.cookies["known_browser"].value)
 
 
 def test_accept__existing_person_signed_in_already__one_button(world: World) -> None:
