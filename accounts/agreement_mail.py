@@ -22,7 +22,7 @@ def agreement_values(mail: AccountMail, user: User) -> dict[str, str]:
     if mail.facts["ends"]:
         ends = datetime.fromisoformat(mail.facts["ends"])
         with translation.override(user.language), timezone.override(user.time_zone):
-            values["ends"] = formats.date_format(timezone.localtime(ends), "DATE_FORMAT")
+            values["ends"] = formats.date_format(timezone.localtime(ends), "SHORT_DATE_FORMAT")
     return values
 
 
