@@ -474,9 +474,9 @@ def test_pages_of_a_founder(
     page.get_by_label("E-mail address").fill(world.lee.email)
     page.get_by_label("Password", exact=True).fill("correct horse battery staple")
     press(page, "Sign in")
+    enrol(page)  # before anything is accepted
     expect(page).to_have_url(f"{site}/i/accept/")
     look(page, "link-accept-practices")
     page.get_by_label("Lee Family Practice").check()
     press(page, "Accept")
-    enrol(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("You are in Lee Family Practice")

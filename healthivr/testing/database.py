@@ -103,13 +103,16 @@ def _empty_tables(self: TransactionTestCase) -> None:
         )
         cursor.execute(f"TRUNCATE {cursor.fetchone()[0]}")
         cursor.execute("DELETE FROM organizations_organizationsettings WHERE plan <> 'platform'")
-        cursor.execute("UPDATE organizations_organizationsettings SET seats_used = 0, staff_may_invite = false")
+        cursor.execute(
+            "UPDATE organizations_organizationsettings SET seats_used = 0, staff_may_invite = false, idle_minutes = 15,"
+            " invitation_hours = NULL, requires_second_factor = false, email_domains = '{}'"
+        )
         cursor.execute(
             "DELETE FROM organizations_organizationclosure WHERE depth > 0 OR ancestor_id <> %s",
             [PLATFORM_ORGANIZATION_ID],
         )
         cursor.execute("DELETE FROM organizations_organization WHERE kind <> 'platform'")
-        cursor.execute("UPDATE organizations_organization SET state = 'active'")
+        cursor.execute("UPDATE organizations_organization SET state = 'active', name = 'healthivr platform'")
 
 
 TransactionTestCase._fixture_teardown = _empty_tables  # type: ignore[method-assign]
