@@ -20,7 +20,7 @@ ENDS = datetime(2027, 3, 1, 2, 0, tzinfo=UTC)  # still February in New York
     ("kind", "subject"),
     [
         ("agreement_sent", "Please sign the agreement of Lee & Sons <Practice>"),
-        ("agreement_ending", "The agreement of Lee & Sons <Practice> ends on Feb. 28, 2027"),
+        ("agreement_ending", "The agreement of Lee & Sons <Practice> ends on Feb 28, 2027"),
         ("agreement_ended", "The agreement of Lee & Sons <Practice> has ended"),
         ("agreement_terminated", "The agreement of Lee & Sons <Practice> was terminated"),
     ],
