@@ -46,13 +46,7 @@ def test_switcher__many_organizations__found_by_typing_and_reached_by_keyboard_a
     summary.focus()
     page.keyboard.press("Enter")
     search = page.get_by_label("Find an organization")
-    # Not to_be_focused(), which also asks whether the window is: beside other windows of a busy machine it is not always.
-    for _try in range(50):
-        if page.evaluate("document.activeElement.type") == "search":
-            break
-        page.wait_for_timeout(100)
-    else:
-        raise AssertionError(page.evaluate("document.activeElement.outerHTML"))
+    expect(search).to_be_focused()
     assert page.locator(".rail").evaluate("rail => rail.scrollWidth <= rail.clientWidth")
     page.keyboard.type("nothing such")
     expect(page.get_by_text("None of yours has such a name.")).to_be_visible()
