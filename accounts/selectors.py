@@ -14,14 +14,14 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, Subquery, Value
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, Value
 from django.db.models.functions import Concat
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
 from organizations.models import Membership, MembershipStatus
-from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
+from organizations.paging import ROWS, Page, beside, cut_page, read_cursor, read_place
 from organizations.rank import require_may_administer
 from organizations.roles import Capability, Role
 from organizations.tenancy import platform
@@ -111,7 +111,7 @@ def people_page(
         users = filtered_people(actor=actor, filters=filters, at=at)
         backwards, position = read_cursor(cursor)
         if position:
-            users = users.filter(_beside(position, backwards=backwards))
+            users = users.filter(beside(ORDER, read_place(User, position, ORDER), backwards=backwards))
         page = cut_page(
             users.prefetch_related(_shown_memberships(actor)),
             order=ORDER,
@@ -151,20 +151,6 @@ def filtered_people(*, actor: Actor, filters: AccountFilters, at: datetime) -> "
             Q(name__istartswith=text) | Q(last_name__istartswith=text) | Q(shows, email__startswith=text.lower())
         )
     return users
-
-
-def _beside(position: str, *, backwards: bool) -> Q:
-    try:
-        here = User.objects.filter(pk=UUID(position))
-    except ValueError:
-        raise damaged_cursor() from None
-    last, first = Subquery(here.values("last_name")), Subquery(here.values("first_name"))
-    way = "lt" if backwards else "gt"
-    return (
-        Q(**{f"last_name__{way}": last})
-        | Q(last_name=last, **{f"first_name__{way}": first})
-        | Q(last_name=last, first_name=first, **{f"pk__{way}": UUID(position)})
-    )
 
 
 def _shown_memberships(actor: Actor) -> "Prefetch[Any, Any, Any]":

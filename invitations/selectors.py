@@ -25,7 +25,7 @@ from audit.selectors import changes_of
 from healthivr.kernel.errors import NotFound
 from organizations.actor import Actor
 from organizations.models import Organization
-from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
+from organizations.paging import ROWS, Page, beside, cut_page, damaged_cursor, read_cursor
 from organizations.roles import Capability
 
 from .by_day import sent_and_accepted_by_day
@@ -33,6 +33,8 @@ from .entitlement import orphans
 from .errors import NotYourInvitation
 from .models import ADDRESS_CORRECTED, Delivery, InvitationHistory, InvitationQuerySet, StatusWord, UserInvitation
 from .states import Event, Status
+
+ORDER = ("-created_at", "-pk")
 
 
 def visible_invitations(*, actor: Actor) -> InvitationQuerySet:
@@ -151,15 +153,13 @@ def invitation_page(
     invitations = filtered(visible, filters, at=at).select_related("invited_by")
     backwards, position = _decode(cursor)
     if position:
-        created_at, pk = position
-        older = Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk)
-        newer = Q(created_at__gt=created_at) | Q(created_at=created_at, pk__gt=pk)
+        created_at, _pk = position
         # The plain comparison beside the exact one lets PostgreSQL start in the index instead of filtering.
         bound = Q(created_at__gte=created_at) if backwards else Q(created_at__lte=created_at)
-        invitations = invitations.filter(bound & (newer if backwards else older))
+        invitations = invitations.filter(bound & beside(ORDER, position, backwards=backwards))
     return cut_page(
         invitations,
-        order=("-created_at", "-pk"),
+        order=ORDER,
         is_first=not position,
         backwards=backwards,
         size=size,

@@ -21,7 +21,7 @@ from .models import (
     OrganizationSettings,
     OrganizationState,
 )
-from .paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
+from .paging import ROWS, Page, beside, cut_page, read_cursor, read_place
 from .roles import Capability, OrganizationKind, Role, may_stand_below
 from .tenancy import platform, tenant
 
@@ -115,7 +115,7 @@ def organization_page(
         rows = rows.filter(Q(name__icontains=text) | Q(slug__startswith=text.lower()))
     backwards, position = read_cursor(cursor)
     if position:
-        rows = rows.filter(_beside(position, backwards=backwards))
+        rows = rows.filter(beside(ORDER, read_place(Organization, position, ORDER), backwards=backwards))
     active = Membership.objects.active()
     rows = rows.annotate(members=_people(active), administrators=_people(active.filter(is_org_admin=True)))
     with platform("organizations below one's own"):
@@ -138,17 +138,6 @@ def _people(memberships: QuerySet[Membership]) -> Coalesce:
         .annotate(n=Count("user", distinct=True))
     )
     return Coalesce(Subquery(counted.values("n")), 0)
-
-
-def _beside(position: str, *, backwards: bool) -> Q:
-    """What stands before or after an organization in the order of names."""
-    try:
-        here = UUID(position)
-    except ValueError:
-        raise damaged_cursor() from None
-    name = Subquery(Organization.objects.filter(pk=here).values("name"))
-    way = "lt" if backwards else "gt"
-    return Q(**{f"name__{way}": name}) | Q(name=name) & Q(**{f"pk__{way}": here})
 
 
 # --- one of them -----------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from django import forms
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet, Subquery
 from django.http import HttpRequest, QueryDict
 from django.utils import formats
 from django.utils.translation import gettext_lazy as _
@@ -74,6 +75,31 @@ def read_cursor(cursor: str) -> tuple[bool, str]:
     if direction not in ("n", "o") or not position:
         raise damaged_cursor()
     return direction == "n", position
+
+
+def beside(order: Sequence[str], values: Sequence[Any], *, backwards: bool) -> Q:
+    """Return what stands after a row of a list, or before it if `backwards`.
+
+    `order` is that of the list, `-field` for descending, and tells any two rows apart; `values` are what the row has for
+    these fields, or expressions that read it (`read_place`).
+    """
+    found, same = Q(), Q()
+    for field, value in zip(order, values, strict=True):
+        name, is_descending = field.removeprefix("-"), field.startswith("-")
+        found |= same & Q(**{f"{name}__{'lt' if backwards != is_descending else 'gt'}": value})
+        same &= Q(**{name: value})
+    return found
+
+
+def read_place(model: type[Model], position: str, order: Sequence[str]) -> list[Any]:
+    """Return the values for `beside` of the row whose id a cursor holds: the statement itself reads where it stands now,
+    so that no name gets into an address. `order` ends with `pk`. Raises Malformed."""
+    try:
+        pk = UUID(position)
+    except ValueError:
+        raise damaged_cursor() from None
+    here = model._default_manager.filter(pk=pk)
+    return [*(Subquery(here.values(field.removeprefix("-"))) for field in order[:-1]), pk]
 
 
 def damaged_cursor() -> Malformed:

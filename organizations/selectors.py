@@ -19,7 +19,6 @@ from django.db.models import (
     OuterRef,
     Q,
     QuerySet,
-    Subquery,
     TextChoices,
     Value,
 )
@@ -32,7 +31,7 @@ from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 
 from .actor import Actor
 from .models import Membership, MembershipStatus, Organization, OrganizationClosure, OrganizationSettings
-from .paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
+from .paging import ROWS, Page, beside, cut_page, read_cursor, read_place
 from .roles import INVITATION_TYPES, Capability, OrganizationKind, Role, can_be_sent_from, may_invite
 from .standing import ask_standing, read_standing
 from .tenancy import platform
@@ -202,7 +201,9 @@ def people_page(
         )
     backwards, position = read_cursor(cursor)
     if position:
-        memberships = memberships.filter(_beside(position, backwards=backwards))
+        memberships = memberships.filter(
+            beside(PEOPLE_ORDER, read_place(Membership, position, PEOPLE_ORDER), backwards=backwards)
+        )
     return cut_page(
         memberships,
         order=PEOPLE_ORDER,
@@ -210,22 +211,6 @@ def people_page(
         backwards=backwards,
         size=size,
         position=lambda membership: str(membership.pk),
-    )
-
-
-def _beside(position: str, *, backwards: bool) -> Q:
-    """Return what stands before or after a membership in the order of names."""
-    try:
-        here = Membership.objects.filter(pk=UUID(position))
-    except ValueError:
-        raise damaged_cursor() from None
-    last, first = Subquery(here.values("user__last_name")), Subquery(here.values("user__first_name"))
-    way = "lt" if backwards else "gt"
-    same_last, same_name = Q(user__last_name=last), Q(user__last_name=last, user__first_name=first)
-    return (
-        Q(**{f"user__last_name__{way}": last})
-        | same_last & Q(**{f"user__first_name__{way}": first})
-        | same_name & Q(**{f"pk__{way}": UUID(position)})
     )
 
 

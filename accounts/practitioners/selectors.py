@@ -14,12 +14,14 @@ from audit.selectors import events_of
 from healthivr.kernel.errors import NotFound
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from organizations.actor import Actor
-from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
+from organizations.paging import ROWS, Page, beside, cut_page, damaged_cursor, read_cursor
 from organizations.roles import LICENSED_ROLES, Capability
 from organizations.selectors import has_role_anywhere
 
 from .errors import PractitionerNotApproved
 from .states import Standing
+
+ORDER = ("rank", "submitted_at", "pk")
 
 
 # --- the doctor ------------------------------------------------------------------------------------------------------
@@ -91,10 +93,10 @@ def practitioner_page(
         )
     backwards, position = read_cursor(cursor)
     if position:
-        credentials = credentials.filter(_beside(position, backwards=backwards))
+        credentials = credentials.filter(beside(ORDER, _place(position), backwards=backwards))
     return cut_page(
         credentials,
-        order=("rank", "submitted_at", "pk"),
+        order=ORDER,
         is_first=not position,
         backwards=backwards,
         size=size,
@@ -107,21 +109,15 @@ def _position(credential: PractitionerCredential) -> str:
     return f"{rank}|{credential.submitted_at.isoformat()}|{credential.pk}"
 
 
-def _beside(position: str, *, backwards: bool) -> Q:
-    """Return what stands before or after a place in the list."""
+def _place(position: str) -> tuple[int, datetime, UUID]:
     try:
-        rank, written, pk = position.split("|")
-        here, submitted_at, credential_id = int(rank), datetime.fromisoformat(written), UUID(pk)
-        if submitted_at.utcoffset() != timedelta(0) or here not in (0, 1):  # as _position writes it
+        written_rank, written_moment, pk = position.split("|")
+        rank, submitted_at = int(written_rank), datetime.fromisoformat(written_moment)
+        if submitted_at.utcoffset() != timedelta(0) or rank not in (0, 1):  # as _position writes it
             raise ValueError("not one of ours")
+        return rank, submitted_at, UUID(pk)
     except ValueError:
         raise damaged_cursor() from None
-    way = "lt" if backwards else "gt"
-    return (
-        Q(**{f"rank__{way}": here})
-        | Q(**{"rank": here, f"submitted_at__{way}": submitted_at})
-        | Q(**{"rank": here, "submitted_at": submitted_at, f"pk__{way}": credential_id})
-    )
 
 
 def practitioner_detail(*, actor: Actor, credential_id: UUID) -> PractitionerCredential:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -17,6 +17,7 @@ from healthivr.kernel.problems import problems
 from invitations import acceptance, selectors, services
 from invitations.models import UserInvitation
 from organizations.api import OrganizationAPIMixin
+from organizations.api.documented import INSIDE, ORGANIZATION
 from organizations.roles import Capability
 from organizations.scopes import Scope
 
@@ -35,23 +36,13 @@ from .serializers import (
     UpdateInvitationSerializer,
 )
 
-ORGANIZATION = OpenApiParameter(
-    "X-Organization",
-    str,
-    OpenApiParameter.HEADER,
-    description="Slug or id of the organization you act in; may be left out by somebody with one membership.",
-)
-
-
-STAFF = problems(
-    e400="malformed_field, malformed_body, organization_required",
-    e401="sign_in_required, token_invalid, token_expired, session_ended",
-    e403="scope_missing, not_permitted, step_up_required, role_not_allowed, not_your_invitation, no_membership,"
-    " organization_inactive, csrf_failed",
-    e404="not_found",
-    e429="too_many_requests",
-    e503="busy",
-)
+STAFF = {
+    **INSIDE,
+    **problems(
+        e403="not_permitted, scope_missing, step_up_required, role_not_allowed, not_your_invitation, no_membership,"
+        " organization_inactive, csrf_failed"
+    ),
+}
 CHANGE = problems(
     e400="malformed_field, malformed_body, organization_required, email_malformed, name",
     e409="illegal_transition, already_member, no_seat_left, send_limit_reached, address_bounced",

@@ -12,7 +12,7 @@ from healthivr.kernel.errors import NotFound
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from organizations.actor import Actor
 from organizations.models import Organization
-from organizations.paging import ROWS, Page, cut_page, damaged_cursor, read_cursor
+from organizations.paging import ROWS, Page, beside, cut_page, damaged_cursor, read_cursor
 from organizations.roles import Capability
 from organizations.tenancy import platform
 
@@ -25,6 +25,7 @@ from .states import AgreementStatus
 ENDING = timedelta(days=90)
 SOON = timedelta(days=30)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+URGENCY_ORDER = ("urgency", "pk")
 
 
 @dataclass(frozen=True)
@@ -168,11 +169,11 @@ def organizations_by_urgency(
         organizations = organizations.filter(narrowed[which])
     backwards, position = read_cursor(cursor)
     if position:
-        organizations = organizations.filter(_beside(position, backwards=backwards))
+        organizations = organizations.filter(beside(URGENCY_ORDER, _place(position), backwards=backwards))
     with platform("whose agreements are missing or end soon"):
         return cut_page(
             organizations,
-            order=("urgency", "pk"),
+            order=URGENCY_ORDER,
             is_first=not position,
             backwards=backwards,
             size=size,
@@ -180,16 +181,15 @@ def organizations_by_urgency(
         )
 
 
-def _beside(position: str, *, backwards: bool) -> Q:
+def _place(position: str) -> tuple[datetime, UUID]:
     try:
         written, pk = position.split("|")
-        moment, last = datetime.fromisoformat(written), UUID(pk)
+        moment = datetime.fromisoformat(written)
         if moment.utcoffset() is None:
             raise ValueError("not one of ours")
+        return moment, UUID(pk)
     except ValueError:
         raise damaged_cursor() from None
-    way = "lt" if backwards else "gt"
-    return Q(**{f"urgency__{way}": moment}) | Q(urgency=moment, **{f"pk__{way}": last})
 
 
 def last_status(organization: Organization) -> AgreementStatus:

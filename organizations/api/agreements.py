@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.urls import path
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,22 +26,8 @@ from organizations.paging import PAGE_SIZES, ROWS
 from organizations.roles import Capability
 
 from . import OrganizationAPIMixin
+from .documented import INSIDE, ORGANIZATION
 from .strict import StrictSerializer, parsed
-
-ORGANIZATION = OpenApiParameter(
-    "X-Organization",
-    str,
-    OpenApiParameter.HEADER,
-    description="Slug or id of the organization you act in; may be left out by somebody with one membership.",
-)
-STAFF = problems(
-    e400="malformed_field, malformed_body, organization_required",
-    e401="sign_in_required",
-    e403="not_permitted, no_membership, organization_inactive, csrf_failed",
-    e404="not_found",
-    e429="too_many_requests",
-    e503="busy",
-)
 
 
 # --- what is read and written ----------------------------------------------------------------------------------------
@@ -204,7 +190,7 @@ class StandingView(AgreementAPIView):
     rights = {"": Capability.VIEW_COMPLIANCE}
 
     @extend_schema(
-        operation_id="agreements_retrieve", parameters=[ORGANIZATION], responses={200: StandingSerializer, **STAFF}
+        operation_id="agreements_retrieve", parameters=[ORGANIZATION], responses={200: StandingSerializer, **INSIDE}
     )
     def get(self, request: Request, organization_id: UUID) -> Response:
         """Show where the organization stands with its agreement, all that it had, and what it could sign now."""
@@ -223,7 +209,7 @@ class SignView(AgreementAPIView):
         request=SignSerializer,
         responses={
             200: StandingSerializer,
-            **STAFF,
+            **INSIDE,
             **problems(
                 e403="not_permitted, not_the_signer, step_up_required, no_membership, organization_inactive, csrf_failed",
                 e409="agreement_in_force, agreement_changed",
@@ -249,7 +235,7 @@ class RemindersView(AgreementAPIView):
     @extend_schema(
         operation_id="agreements_reminders",
         parameters=[ORGANIZATION, ReminderQuerySerializer],
-        responses={200: ReminderPageSerializer, **STAFF},
+        responses={200: ReminderPageSerializer, **INSIDE},
     )
     def get(self, request: Request) -> Response:
         """List organizations whose agreement is missing (`critical`) or ends within 90 days, the most urgent first.

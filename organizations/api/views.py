@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +17,7 @@ from organizations.roles import Capability
 from organizations.scopes import Scope
 
 from . import OrganizationAPIMixin
+from .documented import INSIDE, ORGANIZATION
 from .serializers import (
     ActivateSerializer,
     AdministratorSerializer,
@@ -35,21 +36,6 @@ from .serializers import (
 )
 from .strict import parsed
 
-ORGANIZATION = OpenApiParameter(
-    "X-Organization",
-    str,
-    OpenApiParameter.HEADER,
-    description="Slug or id of the organization you act in; may be left out by somebody with one membership. You reach it"
-    " and what lies below it; from the platform, all.",
-)
-STAFF = problems(
-    e400="malformed_field, malformed_body, organization_required",
-    e401="sign_in_required",
-    e403="not_permitted, no_membership, organization_inactive, csrf_failed",
-    e404="not_found",
-    e429="too_many_requests",
-    e503="busy",
-)
 UPDATE = problems(
     e400="malformed_field, malformed_body, organization_required, organization_name, slug, email_domains",
     e403="not_permitted, step_up_required, no_membership, organization_inactive, csrf_failed",
@@ -66,7 +52,7 @@ class OrganizationListView(OrganizationAPIMixin, APIView):
     @extend_schema(
         operation_id="organizations_list",
         parameters=[ORGANIZATION, ListQuerySerializer],
-        responses={200: OrganizationPageSerializer, **STAFF},
+        responses={200: OrganizationPageSerializer, **INSIDE},
     )
     def get(self, request: Request) -> Response:
         """List your organization and those below it, by name."""
@@ -84,7 +70,7 @@ class OrganizationListView(OrganizationAPIMixin, APIView):
         request=CreateOrganizationSerializer,
         responses={
             201: OrganizationDetailSerializer,
-            **STAFF,
+            **INSIDE,
             **problems(
                 e400="malformed_field, malformed_body, organization_required, organization_name, slug, plan",
                 e409="slug_taken",
@@ -107,7 +93,7 @@ class StatsView(OrganizationAPIMixin, APIView):
     scopes = {"GET": Scope.ORGANIZATIONS_READ}
 
     @extend_schema(
-        operation_id="organizations_stats", parameters=[ORGANIZATION], responses={200: StatsSerializer, **STAFF}
+        operation_id="organizations_stats", parameters=[ORGANIZATION], responses={200: StatsSerializer, **INSIDE}
     )
     def get(self, request: Request) -> Response:
         """Count your organization and those below it."""
@@ -131,7 +117,7 @@ class OrganizationDetailView(OrganizationAPIMixin, APIView):
     @extend_schema(
         operation_id="organizations_retrieve",
         parameters=[ORGANIZATION],
-        responses={200: OrganizationDetailSerializer, **STAFF},
+        responses={200: OrganizationDetailSerializer, **INSIDE},
     )
     def get(self, request: Request, organization_id: UUID) -> Response:
         """Show one organization."""
@@ -141,7 +127,7 @@ class OrganizationDetailView(OrganizationAPIMixin, APIView):
         operation_id="organizations_replace",
         parameters=[ORGANIZATION],
         request=ReplaceOrganizationSerializer,
-        responses={200: OrganizationDetailSerializer, **STAFF, **UPDATE},
+        responses={200: OrganizationDetailSerializer, **INSIDE, **UPDATE},
     )
     def put(self, request: Request, organization_id: UUID) -> Response:
         """Replace the name and the policies. All of them must be named."""
@@ -151,7 +137,7 @@ class OrganizationDetailView(OrganizationAPIMixin, APIView):
         operation_id="organizations_update",
         parameters=[ORGANIZATION],
         request=UpdateOrganizationSerializer,
-        responses={200: OrganizationDetailSerializer, **STAFF, **UPDATE},
+        responses={200: OrganizationDetailSerializer, **INSIDE, **UPDATE},
     )
     def patch(self, request: Request, organization_id: UUID) -> Response:
         """Change the name or a policy."""
@@ -173,7 +159,7 @@ class DeactivateView(OrganizationAPIMixin, APIView):
         operation_id="organizations_deactivate",
         parameters=[ORGANIZATION],
         request=DeactivateSerializer,
-        responses={200: OrganizationDetailSerializer, **STAFF, **problems(e422="platform_stays")},
+        responses={200: OrganizationDetailSerializer, **INSIDE, **problems(e422="platform_stays")},
     )
     def patch(self, request: Request, organization_id: UUID) -> Response:
         """Switch an organization off. Its people cannot act in it from their next request on. Platform administrators
@@ -194,7 +180,7 @@ class ActivateView(OrganizationAPIMixin, APIView):
         operation_id="organizations_activate",
         parameters=[ORGANIZATION],
         request=ActivateSerializer,
-        responses={200: OrganizationDetailSerializer, **STAFF, **problems(e422="platform_stays")},
+        responses={200: OrganizationDetailSerializer, **INSIDE, **problems(e422="platform_stays")},
     )
     def patch(self, request: Request, organization_id: UUID) -> Response:
         """Switch an organization on again, as it was. Platform administrators only."""
@@ -216,7 +202,7 @@ class AssignAdministratorView(OrganizationAPIMixin, APIView):
         request=AssignAdministratorSerializer,
         responses={
             200: AdministratorSerializer,
-            **STAFF,
+            **INSIDE,
             **problems(
                 e403="not_permitted, no_membership, organization_inactive, csrf_failed, step_up_required",
                 e409="last_administrator",
@@ -244,7 +230,7 @@ class PlanView(OrganizationAPIMixin, APIView):
         request=ChangePlanSerializer,
         responses={
             200: PlanSerializer,
-            **STAFF,
+            **INSIDE,
             **problems(e400="malformed_field, malformed_body, organization_required, plan", e409="seats_in_use"),
         },
     )

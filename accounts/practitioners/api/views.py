@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,6 +17,7 @@ from healthivr.kernel.errors import NotFound
 from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.problems import problems
 from organizations.api import OrganizationAPIMixin
+from organizations.api.documented import INSIDE, ORGANIZATION
 from organizations.api.strict import parsed
 from organizations.roles import Capability
 
@@ -30,12 +31,6 @@ from .serializers import (
     SubmitLicenseSerializer,
 )
 
-ORGANIZATION = OpenApiParameter(
-    "X-Organization",
-    str,
-    OpenApiParameter.HEADER,
-    description="Slug or id of the platform's organization; may be left out by somebody with one membership.",
-)
 OWN = problems(
     e401="sign_in_required", e403="not_a_practitioner, csrf_failed", e404="not_found", e429="too_many_requests"
 )
@@ -43,14 +38,6 @@ SUBMIT = problems(
     e400="malformed_field, malformed_body, npi, license_number, license_state, license_expires_on",
     e409="npi_in_use, conflict",
     e422="license_expired, npi_fixed",
-    e503="busy",
-)
-STAFF = problems(
-    e400="malformed_field, malformed_body, organization_required",
-    e401="sign_in_required",
-    e403="not_permitted, no_membership, organization_inactive, csrf_failed",
-    e404="not_found",
-    e429="too_many_requests",
     e503="busy",
 )
 DECIDE = problems(
@@ -115,7 +102,7 @@ class PractitionerListView(PractitionerAPIView):
     @extend_schema(
         operation_id="admin_practitioners_list",
         parameters=[ORGANIZATION, PractitionerQuerySerializer],
-        responses={200: PractitionerPageSerializer, **STAFF},
+        responses={200: PractitionerPageSerializer, **INSIDE},
     )
     def get(self, request: Request) -> Response:
         """List doctors who submitted a license: those who wait first, the longest wait on top."""
@@ -138,7 +125,7 @@ class PractitionerDetailView(PractitionerAPIView):
     @extend_schema(
         operation_id="admin_practitioners_retrieve",
         parameters=[ORGANIZATION],
-        responses={200: PractitionerSerializer, **STAFF},
+        responses={200: PractitionerSerializer, **INSIDE},
     )
     def get(self, request: Request, credential_id: UUID) -> Response:
         """Show one doctor's license."""
@@ -152,7 +139,7 @@ class ApproveView(PractitionerAPIView):
         operation_id="admin_practitioners_approve",
         parameters=[ORGANIZATION],
         request=ApproveSerializer,
-        responses={200: PractitionerSerializer, **STAFF, **DECIDE},
+        responses={200: PractitionerSerializer, **INSIDE, **DECIDE},
     )
     def post(self, request: Request, credential_id: UUID) -> Response:
         """Approve what a doctor submitted, through the last day of the license. Needs a fresh proof of who you are."""
@@ -169,7 +156,7 @@ class RejectView(PractitionerAPIView):
         operation_id="admin_practitioners_reject",
         parameters=[ORGANIZATION],
         request=RefuseSerializer,
-        responses={200: PractitionerSerializer, **STAFF, **DECIDE},
+        responses={200: PractitionerSerializer, **INSIDE, **DECIDE},
     )
     def post(self, request: Request, credential_id: UUID) -> Response:
         """Reject what a doctor submitted, with a reason. An earlier approval that is in force stays so until its day."""
@@ -186,7 +173,7 @@ class SuspendView(PractitionerAPIView):
         operation_id="admin_practitioners_suspend",
         parameters=[ORGANIZATION],
         request=RefuseSerializer,
-        responses={200: PractitionerSerializer, **STAFF, **DECIDE},
+        responses={200: PractitionerSerializer, **INSIDE, **DECIDE},
     )
     def post(self, request: Request, credential_id: UUID) -> Response:
         """Take a doctor's approval back at once, with a reason. Needs a fresh proof of who you are."""

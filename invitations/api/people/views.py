@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +17,7 @@ from invitations import people, services
 from invitations.api.serializers import CreateInvitationSerializer, InvitationSerializer
 from invitations.leaving import leave_organization, preview_leaving
 from organizations.api import OrganizationAPIMixin
+from organizations.api.documented import INSIDE, ORGANIZATION
 from organizations.api.strict import parsed
 from organizations.granting import grant_role, update_member
 from organizations.roles import Capability
@@ -42,21 +43,6 @@ from .serializers import (
     UpdatePersonSerializer,
 )
 
-ORGANIZATION = OpenApiParameter(
-    "X-Organization",
-    str,
-    OpenApiParameter.HEADER,
-    description="Slug or id of the organization you act in; may be left out by somebody with one membership. You see its"
-    " people; platform administrators who act in the platform's organization see everybody.",
-)
-READ = problems(
-    e400="malformed_field, malformed_body, organization_required",
-    e401="sign_in_required",
-    e403="not_permitted, no_membership, organization_inactive, csrf_failed",
-    e404="not_found",
-    e429="too_many_requests",
-    e503="busy",
-)
 GRANT = problems(
     e403="not_permitted, step_up_required, role_not_grantable, baa_required, no_membership, organization_inactive,"
     " csrf_failed",
@@ -87,7 +73,7 @@ class PeopleView(PeopleAPIView):
     @extend_schema(
         operation_id="users_list",
         parameters=[ORGANIZATION, PeopleQuerySerializer],
-        responses={200: PeoplePageSerializer, **READ},
+        responses={200: PeoplePageSerializer, **INSIDE},
     )
     def get(self, request: Request) -> Response:
         """List people by name."""
@@ -107,7 +93,7 @@ class PeopleView(PeopleAPIView):
         request=CreateInvitationSerializer,
         responses={
             201: InvitationSerializer,
-            **READ,
+            **INSIDE,
             **problems(
                 e400="malformed_field, malformed_body, organization_required, email_malformed, name",
                 e403="not_permitted, role_not_allowed, baa_required, no_membership, organization_inactive, csrf_failed",
@@ -130,7 +116,7 @@ class StatsView(PeopleAPIView):
     rights = {"GET": Capability.VIEW_ACCOUNTS}
 
     @extend_schema(
-        operation_id="users_stats", parameters=[ORGANIZATION], responses={200: PeopleStatsSerializer, **READ}
+        operation_id="users_stats", parameters=[ORGANIZATION], responses={200: PeopleStatsSerializer, **INSIDE}
     )
     def get(self, request: Request) -> Response:
         """Count people."""
@@ -147,7 +133,9 @@ class PersonView(PeopleAPIView):
         "PATCH": Capability.MANAGE_PEOPLE,
     }
 
-    @extend_schema(operation_id="users_retrieve", parameters=[ORGANIZATION], responses={200: PersonSerializer, **READ})
+    @extend_schema(
+        operation_id="users_retrieve", parameters=[ORGANIZATION], responses={200: PersonSerializer, **INSIDE}
+    )
     def get(self, request: Request, user_id: UUID) -> Response:
         """Show one person."""
         return self.shown(user_id)
@@ -156,7 +144,7 @@ class PersonView(PeopleAPIView):
         operation_id="users_replace",
         parameters=[ORGANIZATION],
         request=ReplacePersonSerializer,
-        responses={200: PersonSerializer, **READ, **GRANT},
+        responses={200: PersonSerializer, **INSIDE, **GRANT},
     )
     def put(self, request: Request, user_id: UUID) -> Response:
         """Say what somebody is in the organization. A changed role signs them out."""
@@ -166,7 +154,7 @@ class PersonView(PeopleAPIView):
         operation_id="users_update",
         parameters=[ORGANIZATION],
         request=UpdatePersonSerializer,
-        responses={200: PersonSerializer, **READ, **GRANT},
+        responses={200: PersonSerializer, **INSIDE, **GRANT},
     )
     def patch(self, request: Request, user_id: UUID) -> Response:
         """Change what somebody is in the organization. A changed role signs them out."""
@@ -186,7 +174,7 @@ class RolesView(PeopleAPIView):
         operation_id="users_grant_role",
         parameters=[ORGANIZATION],
         request=GrantRoleSerializer,
-        responses={200: PersonSerializer, **READ, **GRANT},
+        responses={200: PersonSerializer, **INSIDE, **GRANT},
     )
     def post(self, request: Request, user_id: UUID) -> Response:
         """Give a member a further role, such as privacy officer. Signs them out."""
@@ -203,7 +191,7 @@ class ActivateView(PeopleAPIView):
         operation_id="users_activate",
         parameters=[ORGANIZATION],
         request=OptionalReasonSerializer,
-        responses={200: PersonSerializer, **READ},
+        responses={200: PersonSerializer, **INSIDE},
     )
     def patch(self, request: Request, user_id: UUID) -> Response:
         """Let somebody sign in again, with the password that they had."""
@@ -222,7 +210,7 @@ class DeactivateView(PeopleAPIView):
         operation_id="users_deactivate",
         parameters=[ORGANIZATION],
         request=ReasonSerializer,
-        responses={200: PersonSerializer, **READ, **ACCOUNT},
+        responses={200: PersonSerializer, **INSIDE, **ACCOUNT},
     )
     def patch(self, request: Request, user_id: UUID) -> Response:
         """Let somebody sign in nowhere any more. Their sessions and tokens end at once."""
@@ -241,7 +229,7 @@ class PasswordView(PeopleAPIView):
         operation_id="users_reset_password",
         parameters=[ORGANIZATION],
         request=OptionalReasonSerializer,
-        responses={200: PersonSerializer, **READ, **ACCOUNT},
+        responses={200: PersonSerializer, **INSIDE, **ACCOUNT},
     )
     def patch(self, request: Request, user_id: UUID) -> Response:
         """Void somebody's password and mail them a link to choose another. Nobody sets a password for somebody else."""
@@ -259,7 +247,7 @@ class UnlockView(PeopleAPIView):
         operation_id="users_unlock",
         parameters=[ORGANIZATION],
         request=None,
-        responses={200: PersonSerializer, **READ},
+        responses={200: PersonSerializer, **INSIDE},
     )
     def post(self, request: Request, user_id: UUID) -> Response:
         """Let somebody try their password again."""
@@ -276,7 +264,7 @@ class SessionsView(PeopleAPIView):
     @extend_schema(
         operation_id="users_sessions",
         parameters=[ORGANIZATION],
-        responses={200: SessionsSerializer, **READ, **ACCOUNT},
+        responses={200: SessionsSerializer, **INSIDE, **ACCOUNT},
     )
     def get(self, request: Request, user_id: UUID) -> Response:
         """List where a member is signed in, the last used first."""
@@ -287,7 +275,7 @@ class SessionsView(PeopleAPIView):
         operation_id="users_end_sessions",
         parameters=[ORGANIZATION],
         request=None,
-        responses={200: EndedSerializer, **READ, **ACCOUNT},
+        responses={200: EndedSerializer, **INSIDE, **ACCOUNT},
     )
     def delete(self, request: Request, user_id: UUID) -> Response:
         """Sign a member out everywhere; of one session alone when the body names it as `session_id`."""
@@ -304,7 +292,7 @@ class LeaveView(PeopleAPIView):
     @extend_schema(
         operation_id="users_leave_preview",
         parameters=[ORGANIZATION],
-        responses={200: LeavingSerializer, **READ},
+        responses={200: LeavingSerializer, **INSIDE},
     )
     def get(self, request: Request, user_id: UUID) -> Response:
         """Show what it will touch when a member leaves. Changes nothing."""
@@ -317,7 +305,7 @@ class LeaveView(PeopleAPIView):
         request=LeaveSerializer,
         responses={
             200: ReceiptSerializer,
-            **READ,
+            **INSIDE,
             **problems(e409="last_administrator, illegal_transition", e422="heir_not_entitled"),
         },
     )
@@ -339,7 +327,7 @@ class ResendView(PeopleAPIView):
         request=None,
         responses={
             200: InvitationSerializer,
-            **READ,
+            **INSIDE,
             **problems(
                 e403="not_permitted, role_not_allowed, not_your_invitation, baa_required, no_membership,"
                 " organization_inactive, csrf_failed",
@@ -364,7 +352,7 @@ class BulkView(PeopleAPIView):
         operation_id="users_bulk",
         parameters=[ORGANIZATION],
         request=BulkSerializer,
-        responses={200: RowsSerializer, **READ},
+        responses={200: RowsSerializer, **INSIDE},
     )
     def post(self, request: Request) -> Response:
         """Do one thing to up to a hundred people, with a result for each. What one refuses does not stop the others."""

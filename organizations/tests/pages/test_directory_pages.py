@@ -36,7 +36,7 @@ def test_directory__filters_in_the_address__each_can_be_dropped_and_none_fits(wo
     client = browser(world.ana)
     page = read(client.get(f"{HERE}?text=lee&kind=practice&state=active"))
     assert [cell.text for cell in page.tree.with_class("list-main")] == ["Lee Family Practice below healthivr platform"]
-    assert page.links["Drop all filters"] == HERE
+    assert page.links["Clear filters"] == HERE
     page = read(client.get(f"{HERE}?text=nowhere"))
     assert "No organization fits these filters" in page.main
     assert page.links["Show all organizations"] == HERE

@@ -123,8 +123,8 @@ def test_people__nobody_fits__says_which_filters_to_drop(world: World) -> None:
     page = look(world, "?role=office_admin&text=nobody")
     assert names(page) == []
     assert "Nobody fits these filters" in page.main
-    assert page.links["Drop the filter Role: Office administrator"] == f"{HERE}?text=nobody"
-    assert page.links["Drop all filters"] == page.links["Show everybody"] == HERE
+    assert page.links["Remove the filter Role: Office administrator"] == f"{HERE}?text=nobody"
+    assert page.links["Clear filters"] == page.links["Show everybody"] == HERE
 
 
 def test_people__roles_to_filter_by__those_that_a_practice_can_have(world: World) -> None:
