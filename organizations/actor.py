@@ -51,6 +51,8 @@ class Actor:
     verified_at: datetime | None = None
     #: What the key may do that the request came with; None: no key, and nothing is taken away.
     scopes: frozenset[Scope] | None = None
+    #: Which key that was. The trail names it: who loses a key must be able to see what was done with it.
+    key_id: UUID | None = None
 
     @property
     def user_id(self) -> UUID | None:

@@ -63,6 +63,7 @@ class Standing:
         request_id: str,
         verified_at: datetime | None = None,
         scopes: frozenset[Scope] | None = None,
+        key_id: UUID | None = None,
     ) -> Actor:
         """Return them acting there. A platform administrator acts inside any organization as administrator, and with the
         roles of a member where they are one too (domain.md 3). Raises OrganizationInactive for everybody else where the
@@ -79,6 +80,7 @@ class Standing:
             verified_at=verified_at,
             staff_may_invite=self.staff_may_invite,
             scopes=scopes,
+            key_id=key_id,
         )
 
 

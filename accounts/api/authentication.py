@@ -14,7 +14,9 @@ from accounts.access_tokens import TokenRefused, read_access_token
 from accounts.middleware import bearer_credentials
 from accounts.models import SessionKind, User
 from accounts.tokens import SessionEnded
+from accounts.views.requests import origin
 from healthivr.kernel.errors import NotPermitted
+from organizations.actor import Actor
 from organizations.middleware import reference_in
 from organizations.scopes import Scope, allows
 
@@ -83,11 +85,16 @@ class BearerAuthentication(BaseAuthentication):
         present = keys.present_key(secret=secret, at=at)
         if present is None:
             raise TokenRefused
+        request_of_django: HttpRequest = request._request
+        #: Whose attempt stands in the trail if the key is refused here.
+        request_of_django.refused_actor = Actor(  # type: ignore[attr-defined]
+            present.key.user, present.key.organization, key_id=present.key.pk, **origin(request_of_django)
+        )
         self._require_scope(request, present)
         if present.lacks_second_factor:
             raise SecondFactorEnrolmentRequired
-        request_of_django: HttpRequest = request._request
         request_of_django.user_session = None  # type: ignore[attr-defined]  # no key gives a fresh proof
+        request_of_django.key_id = present.key.pk  # type: ignore[attr-defined]
         request_of_django.key_scopes = present.scopes  # type: ignore[attr-defined]
         request_of_django.standing = present.standing  # type: ignore[attr-defined]
         request_of_django.key_organization = present.key.organization  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -14,7 +15,7 @@ from django.utils import timezone
 from accounts import administration, keys, services
 from accounts.models import AccountMail, ApiKey, SessionEnd, User, UserSession
 from accounts.registry import end_sessions_of
-from audit.models import AuditEvent
+from audit.models import AuditEvent, Outcome
 from healthivr.testing.factories import PASSWORD, MembershipFactory
 from healthivr.testing.pages import parse, read
 from healthivr.testing.world import World
@@ -446,3 +447,25 @@ def test_keys__of_somebody__no_secret_in_the_text_of_a_row(world: World, make: M
     key = ApiKey.objects.get()
     assert secret not in str(key) + repr(key)
     assert keys.live_keys(user=world.lee, at=timezone.now()) == [key]
+
+
+@pytest.mark.seed("S0.22")
+def test_key__what_is_done_with_it__the_trail_names_the_key(world: World, make: Make, client: Client) -> None:
+    assert post_with(make(world.lee)).status_code == 201
+    client.force_login(world.lee)
+    form = {"email": "two@example.org", "invitation_type": "medical_staff", "key": str(uuid4())}
+    assert client.post("/o/lee-family-practice/invitations/new/", form).status_code == 302
+    with tenant(world.practice):
+        by_key, by_person = AuditEvent.objects.filter(action="invitation.created").order_by("sequence")
+    assert by_key.detail["api_key"] == str(ApiKey.objects.get().pk)
+    assert "api_key" not in by_person.detail
+    assert by_key.actor_id == by_person.actor_id == world.lee.pk
+
+
+@pytest.mark.seed("S0.22")
+def test_key__refused_for_a_scope_it_lacks__the_trail_has_the_attempt_and_the_key(world: World, make: Make) -> None:
+    problem(post_with(make(world.lee, "invitations:read")), 403, "scope_missing")
+    with tenant(world.practice):
+        event = AuditEvent.objects.get(action="access.refused")
+    assert (event.actor_id, event.detail["api_key"]) == (world.lee.pk, str(ApiKey.objects.get().pk))
+    assert (event.detail["method"], event.outcome) == ("POST", Outcome.REFUSED)
