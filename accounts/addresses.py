@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
+from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
@@ -27,6 +28,11 @@ from .services import confirm_password
 LINK_LIFE = timedelta(hours=1)
 #: How long a wish is kept: long enough for its mails to leave and for support to be asked about it.
 KEPT = timedelta(days=30)
+
+
+#: Sent just before somebody's address changes, in its transaction and before its locks, with user, old_email, new_email,
+#: actor and at.
+address_changes = Signal()
 
 
 class EmailTaken(Conflict):
@@ -138,6 +144,9 @@ def confirm_email_change(
     try:
         with platform("own address"):
             _require_allowed_domain(user, change.new_email)  # the policy may have come after the mail
+            address_changes.send(
+                sender=User, user=user, old_email=change.old_email, new_email=change.new_email, actor=actor, at=at
+            )
             # Conditional: of two uses of one link, one wins; and the unique index decides between two accounts.
             moved = User.objects.filter(pk=user.pk, email=change.old_email).update(email=change.new_email)
             if not moved or not EmailChange.objects.filter(pk=change.pk, closed_at=None).update(closed_at=at):

@@ -8,33 +8,24 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
-from healthivr.kernel.errors import Conflict, NotFound
+from healthivr.kernel.errors import NotFound
 from healthivr.kernel.names import clean_text
 from organizations.actor import Actor
 from organizations.granting import require_other_person
 from organizations.models import Membership
 from organizations.roles import Capability
 from organizations.seats import lock_seats
-from organizations.services import LastAdministrator
+from organizations.services import AccountInactive, LastAdministrator
 from organizations.tenancy import platform
 
 from .delivery import hint_account_mail
-from .models import AccountMail, AccountMailKind, SessionEnd, User
+from .models import AccountMail, AccountMailKind, SessionEnd, User, void_password
 from .outbox import DeliveryStatus
 from .registry import end_session_of_person, end_sessions_of
 from .selectors import member_to_administer
-
-
-class AccountInactive(Conflict):
-    """The account is switched off: nothing that is about signing in makes sense."""
-
-    code = "account_inactive"
-    message = _("This account is switched off. Switch it on first.")
 
 
 # --- on and off ------------------------------------------------------------------------------------------------------
@@ -122,8 +113,8 @@ def _locked(user_id: UUID) -> User:
 # --- passwords -------------------------------------------------------------------------------------------------------
 def force_password_reset(*, actor: Actor, user_id: UUID, reason: str = "", at: datetime) -> User:
     """Void a member's password and mail them a link to choose a new one. All of their sessions and tokens end; the second
-    factor stays. Nobody sees or sets a password: the mailed link leads to the page that asks for a new one, once, within
-    24 hours (S2.14); after that, "forgot your password" mails another.
+    factor stays, and the voided password is not taken again. Nobody sees or sets a password: the mailed link leads to the
+    page that asks for a new one, once, within 24 hours (S2.14); after that, "forgot your password" mails another.
 
     Raises NotPermitted, NotFound, OwnAccount, Outranked, AccountInactive.
     """
@@ -133,7 +124,7 @@ def force_password_reset(*, actor: Actor, user_id: UUID, reason: str = "", at: d
         user = _locked(user_id)
         if not user.is_active:
             raise AccountInactive
-        user.password, user.must_change_password = make_password(None), True
+        user.password, user.must_change_password = void_password(user.password), True
         user.save(update_fields=["password", "must_change_password"])
         ended = end_sessions_of(user_id=user.pk, reason=SessionEnd.PASSWORD_CHANGED, actor=actor, at=at)
         waiting = AccountMail.objects.filter(kind=AccountMailKind.RESET_FORCED, user=user, status=DeliveryStatus.QUEUED)

@@ -16,12 +16,13 @@ from django.utils.translation import gettext_lazy as _
 from audit import services as audit
 from healthivr.kernel.errors import LinkClosed, NotFound
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
+from healthivr.kernel.masking import address_digest
 from organizations.actor import Actor
 from organizations.granting import require_other_person
 from organizations.roles import Capability
+from organizations.services import AccountInactive
 from organizations.tenancy import platform
 
-from .administration import AccountInactive
 from .links import FACTOR_RESET_SALT
 from .models import AccountMailKind, FactorReset, SessionEnd, User
 from .registry import end_sessions_of
@@ -78,15 +79,20 @@ def _start(user: User, *, actor: Actor, at: datetime) -> FactorReset:
 def open_factor_reset(*, token: str, at: datetime) -> FactorReset:
     """Return the reset of a mailed link. Changes nothing. Raises LinkClosed (`factor_reset_closed`)."""
     closed = LinkClosed(
-        _("This link has been used, is older than one hour, or your password has changed since. Ask for a new one."),
+        _(
+            "This link has been used, is older than one hour, or your password or your address has changed since. Ask for"
+            " a new one."
+        ),
         code="factor_reset_closed",
     )
     try:
-        pk, password = signing.loads(token, salt=FACTOR_RESET_SALT)
+        pk, password, mailbox = signing.loads(token, salt=FACTOR_RESET_SALT)
         reset = FactorReset.objects.open(at=at).select_related("user").get(pk=UUID(pk), user__is_active=True)
     except (signing.BadSignature, ValueError, TypeError, FactorReset.DoesNotExist):
         raise closed from None
     if not constant_time_compare(password, reset.user.get_session_auth_hash()):
+        raise closed
+    if mailbox != address_digest(reset.user.email):
         raise closed
     return reset
 

@@ -10,6 +10,8 @@ from django.core import signing
 from django.urls import reverse
 from django.utils.http import urlsafe_base64_encode
 
+from healthivr.kernel.masking import address_digest
+
 from .models import AccountMailKind, FactorReset, User
 
 UNLOCK_SALT = "unlock"
@@ -36,9 +38,9 @@ def forced_reset_link_path(user: User) -> str:
 
 
 def unlock_link_path(user: User) -> str:
-    """Return the path of a link that gives a browser tries of its own while the address is locked: for as long as a lock
-    lasts."""
-    return f"/unlock/{signing.dumps(str(user.pk), salt=UNLOCK_SALT)}/"
+    """Return the path of a link that gives a browser tries of its own while the address is locked: for one hour, and
+    while the address is the person's."""
+    return f"/unlock/{signing.dumps([str(user.pk), address_digest(user.email)], salt=UNLOCK_SALT)}/"
 
 
 def email_link_path(change_id: str) -> str:
@@ -80,10 +82,12 @@ def second_factor_path(user: User) -> str:
 
 
 def factor_reset_path(user: User) -> str:
-    """Return the path of the link that finishes the newest reset of a second factor. It dies with the password of now:
-    who holds the mailbox alone could set a new one."""
+    """Return the path of the link that finishes the newest reset of a second factor. It dies with the password of now,
+    for who holds the mailbox alone could set a new one; and with the address of now, for the old one may be another's."""
     reset = FactorReset.objects.filter(user=user).latest("created_at")
-    token = signing.dumps([str(reset.pk), user.get_session_auth_hash()], salt=FACTOR_RESET_SALT)
+    token = signing.dumps(
+        [str(reset.pk), user.get_session_auth_hash(), address_digest(user.email)], salt=FACTOR_RESET_SALT
+    )
     return reverse("accounts:finish_factor_reset", args=[token])
 
 

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 from django.conf import settings
@@ -30,6 +31,7 @@ from healthivr.kernel.limits import count_and_period
 from healthivr.kernel.masking import address_digest
 from organizations.actor import Actor
 from organizations.models import Membership, Organization
+from organizations.rank import require_may_administer
 from organizations.roles import Capability
 from organizations.tenancy import platform
 
@@ -56,6 +58,9 @@ class Locked(TooManyRequests):
         "Too many failed attempts for this address. Wait 15 minutes, or use the link that we have mailed to it if it has"
         " an account here."
     )
+
+
+Proof = Literal["password", "second_factor"]
 
 
 @dataclass(frozen=True)
@@ -128,12 +133,13 @@ def reserve_guess(*, email: str, known_browser: str, at: datetime) -> Guess:
     )
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} (key, failures, last_failure_at) VALUES (%(key)s, 1, %(at)s)"
+            f"INSERT INTO {table} (key, owner, failures, last_failure_at) VALUES (%(key)s, %(owner)s, 1, %(at)s)"
             f" ON CONFLICT (key) DO UPDATE SET failures = {failures}, last_failure_at = %(at)s,"
             f" locked_until = CASE WHEN {failures} >= %(most)s THEN %(until)s END"
             f" WHERE {table}.locked_until IS NULL OR {table}.locked_until <= %(at)s RETURNING failures",
             {
                 "key": key,
+                "owner": _digest("address", address),
                 "at": at,
                 "forgotten": at - period,
                 "most": most,
@@ -168,8 +174,9 @@ def forget_failures(guess: Guess) -> None:
     SignInLock.objects.filter(pk=guess.key).delete()
 
 
-def note_failure(guess: Guess, *, user: User | None, ip: str, request_id: str, at: datetime) -> None:
-    """Note a wrong guess in the trail. The fifth locks, and is mailed to whom the address belongs: in the same
+def note_failure(guess: Guess, *, proof: Proof, user: User | None, ip: str, request_id: str, at: datetime) -> None:
+    """Note a wrong guess in the trail, and which proof was guessed at: a wrong code says that the password is known. The
+    fifth locks, and is mailed to whom the address belongs: in the same
     statements for nobody."""
     actor = Actor(None, _PLATFORM, ip=ip, request_id=request_id)
     with platform("failed sign-in"):
@@ -178,7 +185,7 @@ def note_failure(guess: Guess, *, user: User | None, ip: str, request_id: str, a
             action="session.refused",
             outcome=Outcome.REFUSED,
             organization_id=PLATFORM_ORGANIZATION_ID,
-            detail={"address": address_digest(guess.address)},
+            detail={"address": address_digest(guess.address), "proof": proof},
         )
         if not guess.is_last:
             return
@@ -209,37 +216,52 @@ def browser_for_unlock_link(token: str, beside: str = "") -> tuple[str, str]:
     and wherever it is opened. It never ends the lock itself. Raises LinkClosed."""
     closed = LinkClosed(_("This link is older than one hour. Sign in again, or wait a little."), code="unlock_closed")
     try:
-        user = User.objects.get(
-            pk=UUID(signing.loads(token, salt=UNLOCK_SALT, max_age=UNLOCK_LINK_LIFE)),
-            is_active=True,
-        )
+        pk, mailbox = signing.loads(token, salt=UNLOCK_SALT, max_age=UNLOCK_LINK_LIFE)
+        user = User.objects.get(pk=UUID(pk), is_active=True)
     except (signing.BadSignature, ValueError, TypeError, User.DoesNotExist):
         raise closed from None
+    if mailbox != address_digest(user.email):
+        raise closed
     return new_known_browser(user.email, beside, browser=_digest("link", token)[:32]), user.email
 
 
+def use_unlock_link(token: str, beside: str = "", *, ip: str, request_id: str) -> tuple[str, str]:
+    """Return what `browser_for_unlock_link` does, for who has opened the link to try again: that stands in the trail.
+    Raises LinkClosed."""
+    cookie, address = browser_for_unlock_link(token, beside)
+    with platform("unlock link"):
+        audit.record(
+            actor=Actor(None, _PLATFORM, ip=ip, request_id=request_id),
+            action="account.unlock_link_used",
+            organization_id=PLATFORM_ORGANIZATION_ID,
+            detail={"address": address_digest(address)},
+        )
+    return cookie, address
+
+
 def unlock_account(*, actor: Actor, user_id: UUID) -> User:
-    """End the lock on a member's address, for those who help people to get in; platform staff at home help everybody.
-    Raises NotFound."""
+    """End the locks on a member's address, also that on a browser of theirs, for those who help people to get in;
+    platform staff at home help everybody. Raises NotFound, Outranked."""
     actor.require(Capability.UNLOCK_PEOPLE)
     with transaction.atomic():
         user = User.objects.filter(pk=user_id, is_active=True).first()
         is_member = Membership.objects.active().filter(organization=actor.organization, user=user_id).exists()
         if user is None or not (is_member or (actor.is_platform_staff and actor.organization.is_platform)):
             raise NotFound
-        SignInLock.objects.filter(pk=_digest("address", user.email)).delete()
+        require_may_administer(actor, user)
+        SignInLock.objects.filter(owner=_digest("address", user.email)).delete()
         audit.record(actor=actor, action="account.unlocked", target=user, organization_id=actor.organization_id)
     return user
 
 
 def locked_among(people: Iterable[tuple[UUID, str]], *, at: datetime) -> set[UUID]:
-    """Return which of some people, given by id and address, cannot sign in by password just now, from browsers that are
-    not theirs. Asks whether there is any lock at all before it looks at anybody: a digest says of whom it is only to who
-    has the address."""
-    locks = set(SignInLock.objects.filter(locked_until__gt=at).values_list("key", flat=True))
+    """Return which of some people, given by id and address, cannot sign in by password just now, from a browser of theirs
+    or from any other. Asks whether there is any lock at all before it looks at anybody: a digest says of whom it is only
+    to who has the address."""
+    locks = set(SignInLock.objects.filter(locked_until__gt=at).values_list("owner", flat=True))
     return {pk for pk, email in people if _digest("address", email) in locks} if locks else set()
 
 
 def is_locked(user: User, *, at: datetime) -> bool:
-    """Say whether password sign-in is locked for somebody just now, from browsers that are not theirs."""
-    return SignInLock.objects.filter(pk=_digest("address", user.email), locked_until__gt=at).exists()
+    """Say whether password sign-in is locked for somebody just now, from a browser of theirs or from any other."""
+    return SignInLock.objects.filter(owner=_digest("address", user.email), locked_until__gt=at).exists()

@@ -272,6 +272,18 @@ def remove_factor(*, user: User, session: UserSession, ip: str, request_id: str,
 
 
 # --- asking for it ---------------------------------------------------------------------------------------------------
+def await_second_factor(*, user: User, ip: str, request_id: str) -> None:
+    """Note in the trail that somebody's password was given and the second factor is waited for: who never comes back may
+    have found the password, and nothing else would tell."""
+    with platform("second factor awaited"):
+        audit.record(
+            actor=own_actor(user, ip=ip, request_id=request_id),
+            action="session.second_factor_awaited",
+            target=user,
+            organization_id=PLATFORM_ORGANIZATION_ID,
+        )
+
+
 def check_second_factor(
     *, user: User, code: str, known_browser: str = "", ip: str, request_id: str, at: datetime
 ) -> None:
@@ -291,7 +303,7 @@ def check_second_factor(
         else _take_recovery_code(user, clean, ip=ip, request_id=request_id, at=at)
     )
     if not taken:
-        note_failure(guess, user=user, ip=ip, request_id=request_id, at=at)
+        note_failure(guess, proof="second_factor", user=user, ip=ip, request_id=request_id, at=at)
         raise CodeRefused(field="code")
     forget_failures(guess)
 

@@ -40,6 +40,7 @@ from .models import (
     User,
     UserSession,
     hash_password,
+    is_voided_password,
     normalise_password,
 )
 from .outbox import DeliveryStatus
@@ -170,7 +171,7 @@ def check_credentials(
     user = authenticate(email=guess.address, password=password)
     if not isinstance(user, User):
         owner = User.objects.filter(email=guess.address, is_active=True).first()
-        note_failure(guess, user=owner, ip=ip, request_id=request_id, at=at)
+        note_failure(guess, proof="password", user=owner, ip=ip, request_id=request_id, at=at)
         raise InvalidCredentials
     give_back(guess)
     return user, guess
@@ -260,7 +261,7 @@ def confirm_password(
     door. Raises Refused (`current_password`) and Locked."""
     guess = reserve_guess(email=user.email, known_browser=known_browser, at=at)
     if not user.check_password(password):
-        note_failure(guess, user=user, ip=ip, request_id=request_id, at=at)
+        note_failure(guess, proof="password", user=user, ip=ip, request_id=request_id, at=at)
         raise Refused(_("Your current password is not right."), code="current_password", field=field)
     if user.authenticators.filter(confirmed_at__isnull=False).exists():
         give_back(guess)  # not all that they have to prove: wrong codes stay counted
@@ -273,6 +274,8 @@ def _set_password(
 ) -> None:
     require_good_password(password, terms=terms_of(user))
     before, hashed = user.password, hash_password(password)
+    if is_voided_password(before, password):
+        raise PasswordRefused(_("This is the password that was taken back. Choose another one."), field="password")
     actor = _platform_actor(user, ip=ip, request_id=request_id)
     with platform(action):
         # Conditional: of two uses of one link, one wins.

@@ -127,14 +127,16 @@ class ProblemRenderer(JSONRenderer):
 
 def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """Turn an exception of a view into a problem+json response; DRF's exception handler. Unknown ones become a 500."""
-    domain = _as_domain_error(error)
+    request = context.get("request")
+    domain = _uncounted(request, context.get("view")) or _as_domain_error(error)
     if domain:
         status = http_status(domain)
     elif isinstance(error, exceptions.APIException):  # what HTTP itself refuses: wrong method, wrong media type
         domain, status = DomainError(str(error.detail), code=error.default_code), HTTPStatus(error.status_code)
     else:
         return None
-    request = context.get("request")
+    if request is not None:
+        request._request.refusal_code = domain.code  # for the trail
     body = problem_body(request, status, code=domain.code, detail=domain.message, extra=domain.extra)
     if domain.field and "errors" not in body:
         reasons = [str(reason) for reason in domain.extra.get("reasons", [])]
@@ -150,6 +152,21 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response | None:
         request.accepted_media_type = ProblemRenderer.media_type
     response.content_type = ProblemRenderer.media_type
     return response
+
+
+def _uncounted(request: Request | None, view: Any) -> TooManyRequests | None:
+    """Count a call that was refused before its view counted it, for want of a sign-in or of a right, and return the
+    refusal of one too many: else who may nothing could ask without end, and fill the trail."""
+    if request is None or hasattr(request._request, "rate_limit"):
+        return None
+    try:
+        if request.user and request.user.is_authenticated:
+            view.check_throttles(request)
+        else:
+            count_attempt(request._request, "everything")
+    except TooManyRequests as error:
+        return error
+    return None
 
 
 def _challenge(error: NotSignedIn) -> str:

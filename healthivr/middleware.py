@@ -3,6 +3,7 @@
 import time
 import unicodedata
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -14,8 +15,8 @@ from django.urls import Resolver404, is_valid_path, resolve
 from django.utils.cache import patch_cache_control
 
 from accounts.views import step_up
-from healthivr.kernel.errors import domain_error
-from healthivr.kernel.limits import client_address
+from healthivr.kernel.errors import TooManyRequests, domain_error
+from healthivr.kernel.limits import client_address, count_attempt
 from healthivr.views import error_page
 from organizations.actor import StepUpRequired
 
@@ -132,8 +133,20 @@ class DomainErrorMiddleware:
             return page
         return response
 
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """Count the pages that somebody signed in asks for as calls of the API are (checklist C5), which counts its own;
+        what pages ask for by themselves counts for nobody."""
+        is_page = not request.path_info.startswith("/api/") and not getattr(view, "is_background", False)
+        if is_page and request.user.is_authenticated:
+            try:
+                count_attempt(request, "everything", key=str(request.user.pk))
+            except TooManyRequests as error:
+                return error_page(request, error=error)
+        return None
+
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         error = domain_error(exception)
         if isinstance(error, StepUpRequired) and not request.path_info.startswith("/api/"):
+            request.refusal_code = error.code  # type: ignore[attr-defined]
             return step_up.ask(request)
         return error_page(request, error=error) if error else None

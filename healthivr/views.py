@@ -84,6 +84,7 @@ def error_page(request: HttpRequest, status: int = 0, error: DomainError | None 
     """Return the page of a status or of a domain error, with the request's id to quote to support; below /api/ the same
     as a problem."""
     status = http_status(error) if error else HTTPStatus(status)
+    request.refusal_code = error.code if error else CODES.get(status, "")  # type: ignore[attr-defined]  # for the trail
     response: HttpResponse
     if _is_api(request):
         code, detail = (error.code, error.message) if error else (CODES[status], SENTENCES[status])

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import OuterRef, Subquery
+from django.db.models import F, OuterRef, Subquery
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User, hash_password
+from accounts.models import EmailChange, User, hash_password
 from accounts.passwords import PasswordTerms
 from accounts.services import PasswordRefused, clean_person_name, require_good_password
 from audit import services as audit
@@ -464,6 +464,21 @@ def decline_invitation(*, token: str, visitor: Visitor, reason: str, at: datetim
     return invitation
 
 
+def _has_left_since(invitation: UserInvitation) -> bool:
+    """Say whether the address was that of a member, who has left the organization or the address since they were
+    invited. What was meant for them then is nobody's now, until a person there invites again."""
+    ended = Membership.objects.filter(
+        organization=invitation.organization_id, user__email=invitation.email, ended_at__gt=invitation.created_at
+    )
+    is_member = Membership.objects.active().filter(
+        organization=invitation.organization_id, user__email=invitation.email
+    )
+    moved = EmailChange.objects.filter(old_email=invitation.email, closed_at__gt=invitation.created_at).exclude(
+        user__email=F("old_email")
+    )
+    return (ended.exists() and not is_member.exists()) or moved.exists()
+
+
 def request_new_link(*, token: str, visitor: Visitor, at: datetime) -> None:
     """Mail a working link to the invited address, and to no other, for the holder of a dead one.
 
@@ -477,7 +492,7 @@ def request_new_link(*, token: str, visitor: Visitor, at: datetime) -> None:
         _require_acceptable(invitation, at=at)
     actor = Actor(None, invitation.organization, ip=visitor.ip, request_id=visitor.request_id, system="invitee-request")
     with platform("invitee asks for a new link"):
-        if at - invitation.expires_at > RENEWABLE_FOR:
+        if at - invitation.expires_at > RENEWABLE_FOR or _has_left_since(invitation):
             raise InviterNotEntitled
         terms_at_acceptance(invitation, at=at)
         if status == Status.EXPIRED:

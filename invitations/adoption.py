@@ -8,7 +8,6 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.models import User
-from audit import services as audit
 from organizations.actor import Actor
 from organizations.models import Membership
 from organizations.roles import INVITABLE_BY, Role, may_invite
@@ -20,7 +19,7 @@ from .errors import HeirNotEntitled, InviterStillEntitled, RoleNotAllowed
 from .lifecycle import advance
 from .models import UserInvitation
 from .selectors import invitation_to_manage
-from .services import require_proof_for
+from .services import note_adoption, require_proof_for
 from .states import Event, IllegalTransition, next_status
 
 
@@ -45,17 +44,11 @@ def adopt_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> User
 def pass_on(*, actor: Actor, invitation: UserInvitation, heir: User, at: datetime) -> UserInvitation:
     """Make `heir`, who may invite for it, answer for an open invitation. Raises IllegalTransition when it was closed in
     this moment."""
-    before = invitation.invited_by_id
+    note_adoption(actor, invitation, heir_id=heir.pk)
     moved = advance(invitation, Event.ADOPT, at=at, by_id=actor.user_id, invited_by_id=heir.pk, upline_id=heir.pk)
     if not moved:
         invitation.refresh_from_db()
         raise IllegalTransition(invitation.current_status(at=at))
-    audit.record(
-        actor=actor,
-        action="invitation.adopted",
-        target=invitation,
-        changes={"invited_by": [str(before or ""), str(heir.pk)]},
-    )
     return invitation
 
 

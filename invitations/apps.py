@@ -7,13 +7,14 @@ class InvitationsConfig(AppConfig):
     name = "invitations"
 
     def ready(self) -> None:
+        from accounts.addresses import address_changes
         from audit.registry import register
         from organizations.administration import deactivation_foreseen
         from organizations.services import membership_ended
 
         from .models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
         from .selectors import invitations_that_wait
-        from .services import keep_seat_of_open_invitation
+        from .services import follow_address, withdraw_from_leaver
 
         register(
             UserInvitation,
@@ -23,5 +24,6 @@ class InvitationsConfig(AppConfig):
         register(InvitationHistory, masked=["reason"], excluded=["token_hash"])
         register(Delivery, masked=["reason"], excluded=["claim"])
         register(InvitationBatch, masked=[], excluded=[])
-        membership_ended.connect(keep_seat_of_open_invitation)
+        membership_ended.connect(withdraw_from_leaver)
+        address_changes.connect(follow_address)
         deactivation_foreseen.connect(invitations_that_wait)

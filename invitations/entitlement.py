@@ -13,7 +13,7 @@ from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from organizations.agreements.gate import IN_FORCE, AgreementMissing, role_needs_agreement, run_by_nobody
 from organizations.models import Membership, Organization, OrganizationSettings
 from organizations.policies import InvitationPolicy
-from organizations.roles import OrganizationKind, Role, founds_organization, may_invite
+from organizations.roles import OrganizationKind, Role, founds_organization, may_invite, starts_organization
 
 from .errors import InviterNotEntitled
 from .models import UserInvitation
@@ -36,7 +36,8 @@ class Terms:
 
     policy: InvitationPolicy
     has_agreement: bool = False
-    #: Whether who accepts is the first who runs the organization: the platform invited, and nobody runs it.
+    #: Whether who accepts is the first who runs the organization: the platform invited a role that does, and nobody runs
+    #: it.
     starts: bool = False
 
 
@@ -72,7 +73,7 @@ def _entitlement(invitation: UserInvitation, role: Role, *, at: datetime) -> Ter
         )
         rows = cursor.fetchall()
     is_platform_staff = any(member_role == Role.ADMIN for _is_here, member_role, *_rest in rows)
-    starts = is_platform_staff and not invitation.organization.is_platform
+    starts = is_platform_staff and starts_organization(role) and not invitation.organization.is_platform
     for is_here, member_role, is_org_admin, staff_may_invite, domains, has_agreement, is_run_by_nobody in rows:
         if (is_here or member_role == Role.ADMIN) and may_invite(
             Role(member_role), role, is_org_admin=is_org_admin, staff_may_invite=staff_may_invite

@@ -30,8 +30,8 @@ from organizations.services import PERSON_LEFT, end_locked_membership, require_a
 from organizations.tenancy import platform
 
 from .adoption import entitled_heir, heirs_for, pass_on
-from .models import INVITER_LEFT, UserInvitation
-from .services import cancel_invitation, require_proof_for
+from .models import INVITEE_LEFT, INVITER_LEFT, UserInvitation
+from .services import cancel_invitation, invitation_of_member, require_proof_for, withdraw_from_member
 
 #: How many of those below somebody in the sales chain are named; all of them are counted.
 NAMED_AT_MOST = 50
@@ -46,6 +46,8 @@ class Leaving:
     memberships: list[Membership]
     sessions: int
     invitations: list[UserInvitation]
+    #: Their own open invitation to another role in the organization. It is cancelled in any case.
+    own_invitation: UserInvitation | None
     #: Who may take the invitations over.
     heirs: list[User]
     #: How many stand below the person in the sales chain, wherever they are, and those of them who are in this
@@ -68,6 +70,7 @@ def preview_leaving(*, actor: Actor, user_id: UUID, at: datetime) -> Leaving:
         memberships=memberships,
         sessions=_live_sessions(user_id, at=at),
         invitations=invitations,
+        own_invitation=invitation_of_member(organization_id=actor.organization_id, email=memberships[0].user.email),
         heirs=heirs_for(actor=actor, leaver_id=user_id, roles=_roles_of(invitations)),
         below=len(below),
         below_here=list(User.objects.filter(pk__in=here).order_by("last_name", "first_name", "pk")[:NAMED_AT_MOST]),
@@ -127,8 +130,9 @@ def leave_organization(
     is_receipt_mailed: bool = True,
     at: datetime,
 ) -> "Receipt":
-    """End all that a member has in the organization: every membership, their sessions and tokens, and their open
-    invitations, which are cancelled, or handed over to somebody who may invite for all of their roles. Who stands below
+    """End all that a member has in the organization: every membership, their sessions and tokens, an open invitation of
+    theirs to another role there, and the open invitations that they sent, which are cancelled, or handed over to somebody
+    who may invite for all of their roles. Who stands below
     them in the sales chain keeps the upline until a platform administrator changes it.
 
     The person can be invited again. Raises Malformed, NotFound, Outranked, LastAdministrator, HeirNotEntitled, and
@@ -146,6 +150,7 @@ def leave_organization(
             if membership.is_org_admin:
                 require_another_administrator(membership)
         invitations = _open_invitations(actor, user_id, at=at)
+        own = invitation_of_member(organization_id=actor.organization_id, email=memberships[0].user.email)
         heir = None
         if hand_over_to and invitations:
             roles = _roles_of(invitations)
@@ -156,6 +161,10 @@ def leave_organization(
                 pass_on(actor=actor, invitation=invitation, heir=heir, at=at)
             else:
                 cancel_invitation(actor=actor, invitation_id=invitation.pk, reason=INVITER_LEFT, at=at)
+        if own:
+            withdraw_from_member(
+                organization_id=actor.organization_id, email=own.email or "", reason=INVITEE_LEFT, actor=actor, at=at
+            )
         below = len(_below(user_id))
         # Before the memberships, so that the sessions say why they ended: of several, the first leaves roles behind.
         sessions = end_sessions_of(user_id=user_id, reason=SessionEnd.MEMBERSHIP_ENDED, actor=actor, at=at)
@@ -163,7 +172,8 @@ def leave_organization(
         for membership in rows.filter(pk__in=[row.pk for row in memberships]).order_by("pk"):
             end_locked_membership(actor=actor, membership=membership, reason=reason, at=at)
         person = memberships[0].user
-        ids = ",".join(str(invitation.pk) for invitation in invitations)
+        cancelled = [*([] if heir else invitations), *([own] if own else [])]
+        handed_over = invitations if heir else []
         audit.record(
             actor=actor,
             action=PERSON_LEFT,
@@ -174,8 +184,8 @@ def leave_organization(
                 "at": at.isoformat(),
                 "memberships": ",".join(str(row.pk) for row in memberships),
                 "sessions": str(sessions),
-                "cancelled": "" if heir else ids,
-                "handed_over": ids if heir else "",
+                "cancelled": ",".join(str(invitation.pk) for invitation in cancelled),
+                "handed_over": ",".join(str(invitation.pk) for invitation in handed_over),
                 "heir": str(heir.pk) if heir else "",
                 "below": str(below),
             },
@@ -187,8 +197,8 @@ def leave_organization(
             reason=reason,
             memberships=memberships,
             sessions=sessions,
-            cancelled=[] if heir else invitations,
-            handed_over=invitations if heir else [],
+            cancelled=cancelled,
+            handed_over=handed_over,
             heir=heir,
             below=below,
         )

@@ -259,7 +259,11 @@ class UserInvitation(TenantModel):
 ADDRESS_CORRECTED = gettext_noop("Address corrected")
 #: The reason that a cancellation has because who invited left the organization.
 INVITER_LEFT = gettext_noop("Who invited has left the organization")
-OWN_REASONS = (ADDRESS_CORRECTED, INVITER_LEFT)
+#: The reason that a cancellation has because a member who was invited for another role left the organization.
+INVITEE_LEFT = gettext_noop("Who was invited has left the organization")
+#: The reason that a cancellation has because a member who was invited for another role has another address.
+INVITEE_MOVED = gettext_noop("Who was invited has changed their address")
+OWN_REASONS = (ADDRESS_CORRECTED, INVITER_LEFT, INVITEE_LEFT, INVITEE_MOVED)
 
 
 class InvitationHistory(TenantModel):

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from accounts.outbox import WAITING, DeliveryStatus
 from accounts.services import clean_person_name
 from audit import services as audit
@@ -20,7 +21,14 @@ from organizations.actor import Actor
 from organizations.agreements.gate import require_agreement
 from organizations.models import Membership, Organization
 from organizations.policies import EmailDomainNotAllowed, InvitationPolicy
-from organizations.roles import INVITATION_TYPES, Capability, OrganizationKind, Role, founds_organization
+from organizations.roles import (
+    INVITATION_TYPES,
+    Capability,
+    OrganizationKind,
+    Role,
+    founds_organization,
+    starts_organization,
+)
 from organizations.seats import NoSeatLeft, lock_free_seats, lock_seats, release_seat, reserve_seat
 from organizations.selectors import invitable_types, settings_of, system_actor
 from organizations.services import AlreadyMember
@@ -38,7 +46,16 @@ from .errors import (
     SendLimitReached,
 )
 from .lifecycle import advance
-from .models import ADDRESS_CORRECTED, Channel, Delivery, InvitationHistory, Purpose, UserInvitation
+from .models import (
+    ADDRESS_CORRECTED,
+    INVITEE_LEFT,
+    INVITEE_MOVED,
+    Channel,
+    Delivery,
+    InvitationHistory,
+    Purpose,
+    UserInvitation,
+)
 from .selectors import invitation_to_manage
 from .states import Event, IllegalTransition, Status, next_status
 from .tokens import digest_of, new_nonce
@@ -125,7 +142,7 @@ def _insert(actor: Actor, role: Role, values: dict[str, Any], hours: int | None,
                     organization_id=actor.organization_id,
                     email=values["email"],
                     role=role,
-                    may_start=_may_start(actor),
+                    may_start=_may_start(actor, role),
                     at=at,
                 )
                 if role in seat.held:
@@ -170,10 +187,11 @@ def _queue(invitation: UserInvitation, *, at: datetime) -> None:
     transaction.on_commit(hint_relay)
 
 
-def _may_start(actor: Actor) -> bool:
-    """Say whether the actor may bring the first person into an organization before its agreement: the platform's
-    administrators, and the invitee's own wish for a new link, whose inviter was asked for (`terms_at_acceptance`)."""
-    return actor.is_platform_staff or bool(actor.system)
+def _may_start(actor: Actor, role: Role) -> bool:
+    """Say whether the actor may bring the first person, who runs it then, into an organization before its agreement: the
+    platform's administrators, and the invitee's own wish for a new link, whose inviter was asked for
+    (`terms_at_acceptance`)."""
+    return starts_organization(role) and (actor.is_platform_staff or bool(actor.system))
 
 
 def _takes_seat(role: Role, organization: Organization) -> bool:
@@ -353,15 +371,26 @@ def _move_seat(actor: Actor, invitation: UserInvitation, old: Role, new: Role, *
 
 def _new_link(actor: Actor, invitation: UserInvitation, role: Role, *, at: datetime) -> dict[str, Any]:
     """Columns of a fresh issue. When who invited may not invite for this role any more, the actor adopts the
-    invitation: whoever sends it again answers for it."""
+    invitation (adoption.py): whoever sends it again answers for it, and is the upline."""
     _require_may_be_mailed(actor, invitation)
     if _takes_seat(role, invitation.organization):
-        require_agreement(organization=invitation.organization, at=at, role=role, may_start=_may_start(actor))
+        require_agreement(organization=invitation.organization, at=at, role=role, may_start=_may_start(actor, role))
     nonce = new_nonce()
     columns = {"token_nonce": nonce, "token_hash": digest_of(nonce), "delivery_status": DeliveryStatus.QUEUED}
     if actor.user and not _inviter_may_still(invitation, role, at=at):
-        return {**columns, "invited_by_id": actor.user_id}
+        note_adoption(actor, invitation, heir_id=actor.user.pk)
+        return {**columns, "invited_by_id": actor.user.pk, "upline_id": actor.user.pk}
     return columns
+
+
+def note_adoption(actor: Actor, invitation: UserInvitation, *, heir_id: UUID) -> None:
+    """Note in the trail who answers for an invitation from now on, and who did before."""
+    audit.record(
+        actor=actor,
+        action="invitation.adopted",
+        target=invitation,
+        changes={"invited_by": [str(invitation.invited_by_id or ""), str(heir_id)]},
+    )
 
 
 def _require_may_be_mailed(actor: Actor, invitation: UserInvitation) -> None:
@@ -547,7 +576,7 @@ def _reserve(actor: Actor, invitation: UserInvitation, role: Role, *, at: dateti
             organization_id=invitation.organization_id,
             email=invitation.email or "",
             role=role,
-            may_start=_may_start(actor),
+            may_start=_may_start(actor, role),
             at=at,
         )
         if role in seat.held:
@@ -607,11 +636,45 @@ def _expire(invitation: UserInvitation, *, at: datetime) -> bool:
 
 
 # --- people who leave ------------------------------------------------------------------------------------------------
-def keep_seat_of_open_invitation(*, membership: Membership, actor: Actor, at: datetime, **kwargs: Any) -> None:
-    """A member's open invitation to another role took no seat. When the membership ends, it takes the one set free."""
-    email = membership.user.email
-    invitation = UserInvitation.objects.filter(
-        organization_id=membership.organization_id, email=email, status=Status.PENDING
-    ).first()
-    if invitation and _takes_seat(Role(invitation.invitation_type), invitation.organization):
-        reserve_seat(organization_id=membership.organization_id, email=email, role=None, at=at)
+def withdraw_from_leaver(*, membership: Membership, actor: Actor, at: datetime, **kwargs: Any) -> None:
+    """Somebody's last membership ended: an open invitation of theirs to join for another role ends with it, or they would
+    come back by a link that was mailed while they belonged there."""
+    withdraw_from_member(
+        organization_id=membership.organization_id,
+        email=membership.user.email,
+        reason=INVITEE_LEFT,
+        actor=actor,
+        at=at,
+    )
+
+
+def invitation_of_member(*, organization_id: UUID, email: str) -> UserInvitation | None:
+    """Return the open invitation of a member to join for another role. One that founds an organization is no such."""
+    open_ones = UserInvitation.objects.filter(organization_id=organization_id, email=email, status=Status.PENDING)
+    invitation = open_ones.select_related("organization").first()
+    if invitation is None or not _takes_seat(Role(invitation.invitation_type), invitation.organization):
+        return None
+    return invitation
+
+
+def withdraw_from_member(*, organization_id: UUID, email: str, reason: str, actor: Actor, at: datetime) -> None:
+    """Cancel a member's open invitation to join for another role, whoever sent it. It took no seat, and gives none back.
+    Asked behind the lock of the organization's seats."""
+    invitation = invitation_of_member(organization_id=organization_id, email=email)
+    if invitation and advance(invitation, Event.CANCEL, at=at, by_id=actor.user_id, reason=reason):
+        _mail_nothing_more(invitation, at=at)
+        audit.record(actor=actor, action="invitation.cancelled", target=invitation, reason=reason)
+
+
+# --- people whose address changes ------------------------------------------------------------------------------------
+def follow_address(*, user: User, old_email: str, new_email: str, actor: Actor, at: datetime, **kwargs: Any) -> None:
+    """A member's address is about to change. An open invitation to the old one, for another role, dies with it: the
+    mailbox may be another's by now. One to the new one gives back its seat, for its owner has one. Asked in
+    platform()."""
+    memberships = Membership.objects.active().filter(user=user).order_by("organization")
+    for organization_id in memberships.values_list("organization", flat=True).distinct():
+        lock_seats(organization_id=organization_id)
+        withdraw_from_member(organization_id=organization_id, email=old_email, reason=INVITEE_MOVED, actor=actor, at=at)
+        to_new = UserInvitation.objects.filter(organization_id=organization_id, email=new_email, status=Status.PENDING)
+        for invitation in to_new.select_related("organization"):
+            _release(invitation, Role(invitation.invitation_type))

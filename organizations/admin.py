@@ -1,13 +1,12 @@
-"""Organizations in Django admin, read-only where the domain owns the change: a name stands in mails and is cleaned by the
-settings page, which platform administrators may open too. Only what a plan allows is set here."""
+"""Organizations in Django admin, to read: names, policies, plans and seats are changed on the organization's pages, which
+platform administrators may open too, and where a fresh proof is asked for."""
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from audit.admin import AuditedAdmin, ReadOnlyAdmin
+from audit.admin import ReadOnlyAdmin
 
 from .agreements.models import AgreementDocument, BaaReminder, BusinessAssociateAgreement
 from .models import Membership, Organization, OrganizationSettings
@@ -21,23 +20,8 @@ class OrganizationAdmin(ReadOnlyAdmin):
     search_fields = ("name", "slug")
 
 
-class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Says what the database would refuse: it sees the seats in use, which the form does not show."""
-
-    def clean_seat_limit(self) -> int:
-        limit: int = self.cleaned_data["seat_limit"]
-        if limit < self.instance.seats_used:
-            raise forms.ValidationError(
-                _("%(used)d seats are in use. End memberships or cancel invitations first."),
-                params={"used": self.instance.seats_used},
-            )
-        return limit
-
-
 @admin.register(OrganizationSettings)
-class OrganizationSettingsAdmin(AuditedAdmin):
-    form = SettingsForm
-    editable = ("seat_limit", "staff_may_invite")
+class OrganizationSettingsAdmin(ReadOnlyAdmin):
     list_display = ("organization", "plan", "seats_used", "seat_limit", "staff_may_invite")
     list_select_related = ("organization",)
 

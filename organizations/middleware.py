@@ -12,7 +12,7 @@ from audit import services as audit
 from audit.models import Outcome
 from healthivr.kernel.errors import NotFound, NotPermitted
 
-from .actor import Actor
+from .actor import Actor, StepUpRequired
 from .rights import require_right
 from .standing import Asked, OrganizationInactive, ask_standing, read_standing
 from .tenancy import tenant
@@ -56,17 +56,19 @@ class TenancyMiddleware:
             raise PermissionDenied from error  # the page of 403 says why
 
     def _record_refusal(self, request: HttpRequest) -> None:
-        """A refused attempt goes into the trail after its request was rolled back, in a transaction of its own."""
+        """A refused attempt goes into the trail after its request was rolled back, in a transaction of its own. That a
+        fresh proof was asked for is another event: people meet it every day, and it must not hide refusals."""
         actor = getattr(request, "actor", None) or getattr(request, "refused_actor", None)
         if actor is None:
             return
         match = request.resolver_match
+        code = getattr(request, "refusal_code", "")
         with tenant(actor.organization):
             audit.record(
                 actor=actor,
-                action="access.refused",
+                action="session.proof_asked" if code == StepUpRequired.code else "access.refused",
                 outcome=Outcome.REFUSED,
-                detail={"method": str(request.method), "route": match.view_name if match else ""},
+                detail={"method": str(request.method), "route": match.view_name if match else "", "code": code},
             )
 
 

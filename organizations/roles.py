@@ -129,6 +129,12 @@ SALES_CHAIN = frozenset(
 JOINING = frozenset({Role.ADMIN, Role.SALES, Role.OFFICE_ADMIN, Role.MEDICAL_STAFF})
 
 
+def starts_organization(role: Role) -> bool:
+    """Say whether the first of this role in an organization that nobody runs is the one who runs it: whoever would found
+    one, invited from elsewhere. The others join what somebody runs."""
+    return role not in JOINING
+
+
 #: Who cannot run an organization: they are cared for there, and do not work there.
 NEVER_ADMINISTRATORS = frozenset({Role.PATIENT, Role.PROXY})
 

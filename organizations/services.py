@@ -52,6 +52,13 @@ class AdministrationFixed(Refused):
     message = _("Administration comes with the role here. To change it, end the membership or invite the person again.")
 
 
+class AccountInactive(Conflict):
+    """The account is switched off: nothing that is about signing in, or running things, makes sense."""
+
+    code = "account_inactive"
+    message = _("This account is switched off. Switch it on first.")
+
+
 class SlugTaken(Conflict):
     """Another organization has it."""
 
@@ -168,7 +175,8 @@ def add_membership(
 
 def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: bool, at: datetime) -> Membership:
     """Make a member an administrator of the organization, which needs a step-up, or no longer one. Raises Outranked,
-    LastAdministrator, and AdministrationFixed on the platform, which its Admins run, and for patients."""
+    AccountInactive, LastAdministrator, and AdministrationFixed on the platform, which its Admins run, and for
+    patients."""
     actor.require(Capability.MANAGE_PEOPLE)
     if is_org_admin:
         actor.require_step_up(at=at)
@@ -180,6 +188,8 @@ def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: boo
             return membership
         if not can_change_administrator(membership):
             raise AdministrationFixed
+        if is_org_admin and not membership.user.is_active:
+            raise AccountInactive
         if not is_org_admin:
             require_another_administrator(membership)
         membership.is_org_admin = is_org_admin

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from accounts import second_factor
 from accounts.models import UserSession
-from accounts.views.requests import origin
+from accounts.views.requests import known_browser, origin
 from healthivr.kernel.errors import NotPermitted
 from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.problems import problems
@@ -182,5 +182,6 @@ class VerifyView(FactorAPIView):
     )
     def post(self, request: Request) -> Response:
         """Prove anew who you are: what needs a fresh proof is open to this session for five minutes."""
-        second_factor.prove_again(**parsed(ProofSerializer, request.data), **self.act(request))
+        browser = known_browser(request._request)
+        second_factor.prove_again(**parsed(ProofSerializer, request.data), known_browser=browser, **self.act(request))
         return Response(status=status.HTTP_204_NO_CONTENT)

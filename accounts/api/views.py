@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from accounts import keys, registry, second_factor, services, tokens
 from accounts.lockout import forget_failures
 from accounts.models import User
-from accounts.views.requests import origin
+from accounts.views.requests import known_browser, origin
 from healthivr.kernel.errors import Malformed, Refused
 from healthivr.kernel.limits import count_attempt
 from healthivr.kernel.problems import problems
@@ -89,9 +89,12 @@ class ObtainView(TokenAPIView):
         code of it as `otp`; who needs one and has none gets a session that opens nothing but its enrolment."""
         body, at = parsed(SignInSerializer, request.data), timezone.now()
         otp = body.pop("otp")
-        user, guess = services.check_credentials(**body, at=at, **origin(request._request))
+        user, guess = services.check_credentials(
+            **body, known_browser=known_browser(request._request), at=at, **origin(request._request)
+        )
         has_factor = second_factor.is_enrolled(user)
         if has_factor and not otp:
+            second_factor.await_second_factor(user=user, **origin(request._request))
             raise registry.SecondFactorRequired
         if has_factor:
             self._check_code(request, user=user, code=otp, at=at)
@@ -109,7 +112,13 @@ class ObtainView(TokenAPIView):
     def _check_code(self, request: Request, *, user: User, code: str, at: datetime) -> None:
         """Check the second factor: a guess like the password. A refusal names the field as it is called here."""
         try:
-            second_factor.check_second_factor(user=user, code=code, at=at, **origin(request._request))
+            second_factor.check_second_factor(
+                user=user,
+                code=code,
+                known_browser=known_browser(request._request),
+                at=at,
+                **origin(request._request),
+            )
         except (Malformed, Refused) as error:
             error.field = "otp"
             raise

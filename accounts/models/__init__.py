@@ -6,7 +6,17 @@ from .factors import Authenticator, FactorReset, RecoveryCode
 from .identities import ExternalIdentity
 from .keys import ApiKey, ApiKeyEnd
 from .locks import SignInLock
-from .people import AccountMail, AccountMailKind, SetupLink, User, UserManager, hash_password, normalise_password
+from .people import (
+    AccountMail,
+    AccountMailKind,
+    SetupLink,
+    User,
+    UserManager,
+    hash_password,
+    is_voided_password,
+    normalise_password,
+    void_password,
+)
 from .sessions import SessionEnd, SessionKind, SignInMethod, UserSession
 from .tokens import RefreshToken
 
@@ -31,5 +41,7 @@ __all__ = [
     "UserManager",
     "UserSession",
     "hash_password",
+    "is_voided_password",
     "normalise_password",
+    "void_password",
 ]

@@ -8,6 +8,8 @@ class SignInLock(models.Model):
     address nor whether it has an account can be read here."""
 
     key = models.CharField(max_length=64, primary_key=True)
+    #: The digest of the address, the same for all of its rows: whoever helps its owner to get in ends every lock.
+    owner = models.CharField(max_length=64, db_index=True)
     failures = models.PositiveSmallIntegerField(default=0)
     last_failure_at = models.DateTimeField()
     locked_until = models.DateTimeField(null=True)

@@ -4,10 +4,16 @@ import unicodedata
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import (
+    UNUSABLE_PASSWORD_PREFIX,
+    check_password,
+    is_password_usable,
+    make_password,
+)
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 
 from accounts.outbox import OutgoingMail
@@ -30,6 +36,21 @@ def normalise_password(raw: str) -> str:
 def hash_password(raw: str) -> str:
     """Return the Argon2id hash of a password. Takes some 40 ms: never call it inside a transaction."""
     return make_password(normalise_password(raw))
+
+
+def void_password(encoded: str) -> str:
+    """Return what a password becomes that an administrator takes back: unusable, another value each time, so that links
+    made before die, and still knowing the hash, so that the same password is not taken again."""
+    return f"{UNUSABLE_PASSWORD_PREFIX}{get_random_string(8)}{UNUSABLE_PASSWORD_PREFIX}{_hash_in(encoded)}"
+
+
+def is_voided_password(encoded: str, raw: str) -> bool:
+    """Say whether this is the password that an administrator took back. Costs a hash where there is one."""
+    return not is_password_usable(encoded) and check_password(normalise_password(raw), _hash_in(encoded))
+
+
+def _hash_in(encoded: str) -> str:
+    return encoded.rpartition(UNUSABLE_PASSWORD_PREFIX)[2]
 
 
 class User(AbstractBaseUser):

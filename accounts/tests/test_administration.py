@@ -13,7 +13,6 @@ from django.utils import timezone
 
 from accounts import administration, lockout, services
 from accounts.administration import (
-    AccountInactive,
     activate_user,
     deactivate_user,
     end_person_sessions,
@@ -34,7 +33,7 @@ from organizations.granting import OwnAccount
 from organizations.models import Membership, Organization
 from organizations.rank import Outranked
 from organizations.roles import Role
-from organizations.services import LastAdministrator
+from organizations.services import AccountInactive, LastAdministrator
 from organizations.tenancy import platform, tenant
 
 ORIGIN = {"ip": "192.0.2.1", "request_id": "test-request"}

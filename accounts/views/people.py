@@ -19,7 +19,7 @@ from organizations.granting import can_change_role, grantable_roles
 from organizations.models import Membership
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.periods import add_member_since
-from organizations.rank import Outranked
+from organizations.rank import Outranked, outranks
 from organizations.rights import needs
 from organizations.roles import LICENSED_ROLES, SALES_CHAIN, Capability, OrganizationKind, Role
 from organizations.selectors import (
@@ -152,7 +152,9 @@ def _account(request: TenantRequest, membership: Membership) -> dict[str, Any]:
         "account": membership.user,
         "sessions": [{"row": row, "device": device_name(row.user_agent)} for row in sessions],
         "may_administer": may_administer,
-        "may_unlock": actor.has(Capability.UNLOCK_PEOPLE) and membership.user.is_active,
+        "may_unlock": actor.has(Capability.UNLOCK_PEOPLE)
+        and membership.user.is_active
+        and not outranks(membership.user, actor),
         "may_reset": may_administer and not is_me and membership.user.is_active,
         "may_switch": actor.has(Capability.RUN_ACCOUNTS) and not is_me,
     }

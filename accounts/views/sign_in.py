@@ -15,14 +15,14 @@ from django.views.decorators.http import require_POST
 
 from accounts import services
 from accounts.forms import CodeForm, SignInForm
-from accounts.lockout import Locked, browser_for_unlock_link, forget_failures
+from accounts.lockout import Locked, browser_for_unlock_link, forget_failures, use_unlock_link
 from accounts.middleware import reachable_without_second_factor
 from accounts.models import SignInMethod, User
 from accounts.oidc import is_on, provider_name
 from accounts.oidc.errors import ExternalUnknown
 from accounts.oidc.services import note_sign_in
 from accounts.registry import SecondFactorRequired
-from accounts.second_factor import check_second_factor, is_enrolled
+from accounts.second_factor import await_second_factor, check_second_factor, is_enrolled
 from healthivr.kernel.errors import LinkClosed, Malformed, Refused
 from healthivr.kernel.limits import count_attempt
 from organizations.views import PersonalRequest
@@ -73,6 +73,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             form.refuse(error)
         else:
             if is_enrolled(user):
+                await_second_factor(user=user, **origin(request))
                 return begin_second_step(request, user, target)
             try:
                 response = complete_sign_in(request, user, target)
@@ -191,11 +192,12 @@ def sign_out(request: PersonalRequest) -> HttpResponse:
 def unlock(request: HttpRequest, token: str) -> HttpResponse:
     """Give this browser tries of its own, for who holds the mail that a lock caused. Opening the page does nothing."""
     try:
-        cookie, address = browser_for_unlock_link(token, known_browser(request))
+        if request.method != "POST":
+            browser_for_unlock_link(token)
+            return render(request, "accounts/unlock.html")
+        cookie, address = use_unlock_link(token, known_browser(request), **origin(request))
     except LinkClosed as error:
         return render(request, "accounts/unlock_closed.html", {"error": error}, status=410)
-    if request.method != "POST":
-        return render(request, "accounts/unlock.html")
     response = redirect("accounts:sign_in")
     remember_browser(response, cookie)
     request.session[UNLOCKED] = address

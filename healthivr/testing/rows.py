@@ -95,7 +95,7 @@ def rows_of_everything(world: World) -> tuple[UserInvitation, dict[str, Any]]:
             "accounts_refreshtoken": RefreshToken.objects.create(
                 session=session_of(world.mia), digest="0" * 64, created_at=at, expires_at=at
             ),
-            "accounts_signinlock": SignInLock.objects.create(key="0" * 64, last_failure_at=at),
+            "accounts_signinlock": SignInLock.objects.create(key="0" * 64, owner="0" * 64, last_failure_at=at),
             "accounts_emailchange": EmailChange.objects.create(
                 user=world.lee,
                 old_email=world.lee.email,

@@ -84,7 +84,9 @@ class NotTheSigner(NotPermitted):
 # --- who may ---------------------------------------------------------------------------------------------------------
 def is_own_administrator(actor: Actor) -> bool:
     """Say whether somebody runs this organization as a member of it. Platform administrators act everywhere and sign
-    nowhere: an agreement has two sides."""
+    nowhere, members or not: an agreement has two sides, and nobody is both."""
+    if actor.is_platform_staff:
+        return False
     own = Membership.objects.administrators().filter(organization=actor.organization, user=actor.user_id)
     return actor.has(Capability.MANAGE_AGREEMENTS) and own.exists()
 
