@@ -241,12 +241,12 @@ def use_unlock_link(token: str, beside: str = "", *, ip: str, request_id: str) -
 
 def unlock_account(*, actor: Actor, user_id: UUID) -> User:
     """End the locks on a member's address, also that on a browser of theirs, for those who help people to get in;
-    platform staff at home help everybody. Raises NotFound, Outranked."""
+    administrators and support of the platform help everybody. Raises NotFound, Outranked."""
     actor.require(Capability.UNLOCK_PEOPLE)
     with transaction.atomic():
         user = User.objects.filter(pk=user_id, is_active=True).first()
         is_member = Membership.objects.active().filter(organization=actor.organization, user=user_id).exists()
-        if user is None or not (is_member or (actor.is_platform_staff and actor.organization.is_platform)):
+        if user is None or not (is_member or actor.is_everywhere):
             raise NotFound
         require_may_administer(actor, user)
         SignInLock.objects.filter(owner=_digest("address", user.email)).delete()

@@ -54,34 +54,30 @@ class AccountFilters:
 
 
 # --- how far somebody sees -------------------------------------------------------------------------------------------
-def is_everywhere(actor: Actor) -> bool:
-    """Say whether the actor sees the people of all organizations: platform staff at home."""
-    return bool(actor.is_platform_staff and actor.organization.is_platform)
-
-
 def reach(actor: Actor, reason: str) -> AbstractContextManager[None]:
-    """Open the door that the actor's reach needs: all organizations' for platform staff at home, else none more."""
-    return platform(reason) if is_everywhere(actor) else nullcontext()
+    """Open the door that the actor's reach needs: all organizations' for who sees everybody, else none more."""
+    return platform(reason) if actor.is_everywhere else nullcontext()
 
 
 def _memberships(actor: Actor) -> "models.QuerySet[Membership]":
     """The memberships that the actor sees. Asked inside `reach`."""
     return (
-        Membership.objects.all() if is_everywhere(actor) else Membership.objects.filter(organization=actor.organization)
+        Membership.objects.all() if actor.is_everywhere else Membership.objects.filter(organization=actor.organization)
     )
 
 
 def _people(actor: Actor) -> "models.QuerySet[User]":
     users = User.objects.all()
-    return users if is_everywhere(actor) else users.filter(Exists(_memberships(actor).filter(user=OuterRef("pk"))))
+    return users if actor.is_everywhere else users.filter(Exists(_memberships(actor).filter(user=OuterRef("pk"))))
 
 
 def _whose_accounts_show(actor: Actor) -> Q:
-    """Return the condition for people of whose accounts the actor may know: members now, anybody for platform staff."""
+    """Return the condition for people of whose accounts the actor may know: members now, anybody for platform staff and
+    for support."""
     here = Membership.objects.filter(
         organization=actor.organization, user=OuterRef("pk"), status=MembershipStatus.ACTIVE
     )
-    return Q() if actor.is_platform_staff else Q(Exists(here))
+    return Q() if actor.is_platform_staff or actor.is_everywhere else Q(Exists(here))
 
 
 def member_to_administer(*, actor: Actor, user_id: UUID, needs: Capability) -> User:
@@ -89,7 +85,7 @@ def member_to_administer(*, actor: Actor, user_id: UUID, needs: Capability) -> U
     NotPermitted, Outranked, and NotFound for everybody else."""
     actor.require(needs)
     users = User.objects.filter(pk=user_id)
-    if not is_everywhere(actor):
+    if not actor.is_everywhere:
         here = Membership.objects.filter(organization=actor.organization, status=MembershipStatus.ACTIVE)
         users = users.filter(Exists(here.filter(user=OuterRef("pk"))))
     user = users.first()
@@ -128,7 +124,7 @@ def filtered_people(*, actor: Actor, filters: AccountFilters, at: datetime) -> "
     """Return the people that fit. Asked inside `reach`."""
     users = _people(actor)
     memberships = _memberships(actor).filter(user=OuterRef("pk"))
-    if filters.organization and is_everywhere(actor):
+    if filters.organization and actor.is_everywhere:
         memberships = memberships.filter(organization__slug=filters.organization)
         users = users.filter(Exists(memberships))
     now = memberships.filter(status=MembershipStatus.ACTIVE)

@@ -21,7 +21,6 @@ from accounts.administration import (
 )
 from accounts.models import User
 from accounts.outbox import WAITING
-from accounts.selectors import is_everywhere
 from healthivr.kernel.errors import DomainError, Malformed, NotFound
 from organizations.actor import Actor
 from organizations.granting import require_other_person
@@ -128,7 +127,7 @@ def _end(actor: Actor, user_id: UUID, reason: str, at: datetime) -> bool:
 
 def _reset(actor: Actor, user_id: UUID, reason: str, at: datetime) -> bool:
     here = Membership.objects.active().filter(organization=actor.organization, user=user_id)
-    if User.objects.filter(pk=user_id, must_change_password=True).exists() and (is_everywhere(actor) or here.exists()):
+    if User.objects.filter(pk=user_id, must_change_password=True).exists() and (actor.is_everywhere or here.exists()):
         return False
     force_password_reset(actor=actor, user_id=user_id, reason=reason, at=at)
     return True
@@ -160,7 +159,7 @@ def resend_to_who_never_came(*, actor: Actor, invitation_id: UUID, at: datetime)
         return resend_invitation(actor=actor, invitation_id=invitation_id, at=at)
     except NotFound:
         members = Membership.objects.filter(organization=actor.organization, user=invitation_id)
-        is_known = User.objects.filter(pk=invitation_id).exists() if is_everywhere(actor) else members.exists()
+        is_known = User.objects.filter(pk=invitation_id).exists() if actor.is_everywhere else members.exists()
         if is_known:
             raise AlreadyActivated from None
         raise

@@ -84,6 +84,12 @@ class Actor:
         """Whether the actor is an administrator of the platform, here or in an organization entered for others."""
         return Role.ADMIN in self.roles
 
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether the actor sees the people of all organizations: at home in the platform's, its administrators and its
+        support (domain.md 3.1). What they may do to them is asked apart."""
+        return self.organization.is_platform and bool(self.roles & {Role.ADMIN, Role.SUPPORT})
+
     def require_platform_staff(self) -> None:
         """Raise NotPermitted unless the actor is an administrator of the platform, and no key of one."""
         if not self.is_platform_staff or self.scopes is not None:

@@ -164,6 +164,7 @@ PATIENT_DATA_ROLES = frozenset(
         Role.OFFICE_ADMIN,
         Role.MEDICAL_STAFF,
         Role.IVR_COMPANY,
+        Role.SHIPPING_LOGISTICS,
         Role.PHARMACIST,
         Role.LAB_TECH,
     }

@@ -269,6 +269,14 @@ def names_of_members(*, actor: Actor, user_ids: Collection[UUID]) -> dict[UUID, 
     return {member.user_id: member.user.get_full_name() for member in members}
 
 
+def further_memberships(membership: Membership) -> list[Membership]:
+    """Return what else somebody is in the organization of a membership, in the order of their beginning."""
+    here = Membership.objects.filter(
+        organization=membership.organization_id, user=membership.user_id, status=MembershipStatus.ACTIVE
+    )
+    return list(here.exclude(pk=membership.pk).order_by("started_at", "pk"))
+
+
 def invitations_left_behind(*, membership: Membership, at: datetime) -> int:
     """Return how many open invitations somebody sent from the organization that nobody can accept once this membership
     has ended: none while another one, or the platform's administration, still lets them invite. Asked of the person,

@@ -234,7 +234,10 @@ def end_locked_membership(*, actor: Actor, membership: Membership, reason: str, 
         reason=clean_text(reason),
         detail={"user": str(membership.user_id), "role": membership.role, **detail},
     )
-    others = Membership.objects.active().filter(organization=membership.organization_id, user=membership.user_id)
+    # Also of somebody who is switched off: what they are here takes a seat all the same.
+    others = Membership.objects.filter(
+        organization=membership.organization_id, user=membership.user_id, status=MembershipStatus.ACTIVE
+    )
     if others.exists():
         roles_changed.send(sender=Membership, membership=membership, actor=actor, at=at)
     else:

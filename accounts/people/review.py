@@ -1,14 +1,16 @@
 """The review of access as a table, on the page and as a file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Count, Q
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
+from accounts.models import User
 from accounts.selectors import people_with_second_factor
 from audit import services as audit
 from healthivr.kernel.errors import DomainError, Malformed
@@ -32,6 +34,8 @@ class Access:
     has_second_factor: bool
     is_due: bool
     is_own: bool
+    #: How many invitations that they sent are open, asked where access is about to end.
+    open_invitations: int = 0
 
 
 def access_page(
@@ -66,7 +70,19 @@ def accesses_to_end(*, actor: Actor, membership_ids: Sequence[UUID], at: datetim
     chosen = people(actor=actor).filter(pk__in=membership_ids).exclude(user=actor.user_id)
     found = _accesses(actor, list(chosen), at=at)
     require_some(found)
-    return found
+    sent = _open_invitations(actor, {access.membership.user_id for access in found}, at=at)
+    return [replace(access, open_invitations=sent[access.membership.user_id]) for access in found]
+
+
+def _open_invitations(actor: Actor, user_ids: Collection[UUID], *, at: datetime) -> dict[UUID, int]:
+    """Return how many invitations each of some people has sent from the organization that are open."""
+    is_open = Q(
+        sent_invitations__organization=actor.organization,
+        sent_invitations__status="pending",
+        sent_invitations__expires_at__gt=at,
+    )
+    people = User.objects.filter(pk__in=user_ids).annotate(sent=Count("sent_invitations", filter=is_open))
+    return dict(people.values_list("pk", "sent"))
 
 
 def require_some(chosen: Sequence[object]) -> None:

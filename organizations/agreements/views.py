@@ -14,11 +14,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from healthivr.kernel.errors import Conflict, DomainError, Refused
+from organizations.actor import Actor
 from organizations.compliance import compliance_of
 from organizations.models import Organization
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.rights import needs
 from organizations.roles import Capability
+from organizations.selectors import invitable_types
 from organizations.views import TenantRequest
 
 from . import selectors, services
@@ -138,13 +140,7 @@ def sign(request: TenantRequest, organization: str) -> HttpResponse:
                 form.data = form.data.copy()  # type: ignore[attr-defined]
                 form.data["document_sha256"] = sha256  # type: ignore[index]
         else:
-            text = _("The agreement is signed. {link}")
-            link = format_html(
-                '<a href="{}">{}</a>',
-                reverse("invitations:create", args=[organization]),
-                _("Invite the people you work with"),
-            )
-            messages.success(request, format_html(text, link=link))
+            messages.success(request, _what_comes_next(actor))
             return redirect("organizations:agreements", organization)
     return render(
         request,
@@ -162,6 +158,15 @@ def sign(request: TenantRequest, organization: str) -> HttpResponse:
         },
         status=422 if form.errors else 200,
     )
+
+
+def _what_comes_next(actor: Actor) -> str:
+    """Say that the agreement is signed, and lead on whoever may invite."""
+    if not invitable_types(actor=actor):
+        return _("The agreement is signed.")
+    create = reverse("invitations:create", args=[actor.organization.slug])
+    link = format_html('<a href="{}">{}</a>', create, _("Invite the people you work with"))
+    return format_html(_("The agreement is signed. {link}"), link=link)
 
 
 def _standard(organization: Organization) -> list[tuple[str, Any]]:

@@ -82,6 +82,7 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
     """Ask, then end somebody's membership."""
     request.actor.require(Capability.MANAGE_PEOPLE)
     membership = selectors.person(actor=request.actor, membership_id=membership_id)
+    further = selectors.further_memberships(membership)
     form = EndMembershipForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
@@ -91,11 +92,12 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
         except services.LastAdministrator as error:
             form.refuse(error)
         else:
-            text = _("{name} no longer belongs to {organization}. To bring them back, invite them again.")
-            messages.success(
-                request,
-                format_html(text, name=membership.user.get_full_name(), organization=request.actor.organization.name),
-            )
+            if further:
+                text = _("{name} is no longer {role} in {organization}. What else they are here stays.")
+            else:
+                text = _("{name} no longer belongs to {organization}. To bring them back, invite them again.")
+            said = {"role": membership.get_role_display(), "organization": request.actor.organization.name}
+            messages.success(request, format_html(text, name=membership.user.get_full_name(), **said))
             if membership.user_id == request.actor.user_id:
                 return redirect("home")
             return redirect("organizations:people", organization)
@@ -106,6 +108,7 @@ def end_membership(request: TenantRequest, organization: str, membership_id: UUI
             "membership": membership,
             "form": form,
             "is_me": membership.user_id == request.actor.user_id,
+            "further": further,
             "left_behind": selectors.invitations_left_behind(membership=membership, at=timezone.now()),
         },
         status=422 if form.errors else 200,
