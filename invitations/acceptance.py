@@ -49,8 +49,9 @@ from .errors import (
 from .lifecycle import advance
 from .messages import DECLINE_REASONS
 from .models import InvitationHistory, Purpose, UserInvitation
-from .services import mail_again, renew_invitation, require_domain
+from .services import mail_again, renew_invitation
 from .states import Event, Status
+from .terms import require_domain
 from .tokens import possible_digests
 
 #: How long after its expiry an invitee may have an invitation renewed without asking the organization.

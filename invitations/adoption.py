@@ -19,8 +19,9 @@ from .errors import HeirNotEntitled, InviterStillEntitled, RoleNotAllowed
 from .lifecycle import advance
 from .models import UserInvitation
 from .selectors import invitation_to_manage
-from .services import note_adoption, require_proof_for
+from .services import note_adoption
 from .states import Event, IllegalTransition, next_status
+from .terms import require_proof_for
 
 
 def adopt_invitation(*, actor: Actor, invitation_id: UUID, at: datetime) -> UserInvitation:

@@ -14,7 +14,7 @@ class InvitationsConfig(AppConfig):
 
         from .models import Delivery, InvitationBatch, InvitationHistory, UserInvitation
         from .selectors import invitations_that_wait
-        from .services import follow_address, withdraw_from_leaver
+        from .withdrawal import follow_address, withdraw_from_leaver
 
         register(
             UserInvitation,

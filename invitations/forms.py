@@ -20,7 +20,7 @@ from organizations.roles import INVITATION_TYPES, ROLE_SENTENCES, OrganizationKi
 from .messages import DECLINE_REASONS
 from .models import StatusWord
 from .selectors import Filters
-from .services import SHORT_LIFE_HOURS, SHORT_LIVED, usual_hours
+from .terms import SHORT_LIFE_HOURS, SHORT_LIVED, usual_hours
 
 LIVES = (
     ("24", _("24 hours")),

@@ -31,7 +31,9 @@ from organizations.tenancy import platform
 
 from .adoption import entitled_heir, heirs_for, pass_on
 from .models import INVITEE_LEFT, INVITER_LEFT, UserInvitation
-from .services import cancel_invitation, invitation_of_member, require_proof_for, withdraw_from_member
+from .services import cancel_invitation
+from .terms import require_proof_for
+from .withdrawal import invitation_of_member, withdraw_from_member
 
 #: How many of those below somebody in the sales chain are named; all of them are counted.
 NAMED_AT_MOST = 50

@@ -1,4 +1,5 @@
-"""The nightly comparison of every seat counter with what it counts (organizations/seats.py moves it)."""
+"""The seat of an invitation, and the nightly comparison of every seat counter with what it counts (organizations/seats.py
+moves it)."""
 
 from datetime import datetime
 
@@ -7,9 +8,12 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from audit import services as audit
+from organizations.actor import Actor
 from organizations.models import Membership, Organization, OrganizationSettings
-from organizations.roles import HOME, JOINING, OrganizationKind
+from organizations.roles import HOME, JOINING, OrganizationKind, Role, founds_organization, starts_organization
+from organizations.seats import release_seat, reserve_seat
 from organizations.selectors import system_actor
+from organizations.services import AlreadyMember
 from organizations.tenancy import platform
 
 from .models import UserInvitation
@@ -17,6 +21,40 @@ from .models import UserInvitation
 log = structlog.get_logger(__name__)
 
 
+def takes_seat(role: Role, organization: Organization) -> bool:
+    """Who founds an organization takes no seat of the sender."""
+    return not founds_organization(role, OrganizationKind(organization.kind))
+
+
+def may_start(actor: Actor, role: Role) -> bool:
+    """Say whether the actor may bring the first person, who runs it then, into an organization before its agreement: the
+    platform's administrators, and the invitee's own wish for a new link, whose inviter was asked for
+    (`terms_at_acceptance`)."""
+    return starts_organization(role) and (actor.is_platform_staff or bool(actor.system))
+
+
+def reserve(actor: Actor, invitation: UserInvitation, role: Role, *, at: datetime) -> None:
+    """Take the seat of an invitation for `role`. Raises NoSeatLeft, BaaRequired, and AlreadyMember when its owner has the
+    role."""
+    if takes_seat(role, invitation.organization):
+        seat = reserve_seat(
+            organization_id=invitation.organization_id,
+            email=invitation.email or "",
+            role=role,
+            may_start=may_start(actor, role),
+            at=at,
+        )
+        if role in seat.held:
+            raise AlreadyMember
+
+
+def release(invitation: UserInvitation, role: Role) -> None:
+    """Give the seat of an invitation for `role` back."""
+    if takes_seat(role, invitation.organization):
+        release_seat(organization_id=invitation.organization_id, email=invitation.email or "")
+
+
+# --- the nightly comparison ---------------------------------------------------------------------------------------
 def seat_takers(kind: OrganizationKind) -> list[str]:
     """Return the invitation types that take a seat of a sender of this kind: those that join it."""
     return [role.value for role, home in HOME.items() if role in JOINING or home == kind]

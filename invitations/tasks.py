@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from organizations.tenancy import platform
 
-from . import delivery, seats, services
+from . import delivery, expiry, seats
 
 
 @shared_task(name="invitations.tasks.relay_deliveries")
@@ -20,7 +20,7 @@ def expire_overdue() -> int:
     total = 0
     while True:
         with platform("expiry sweep"):
-            count = services.expire_overdue(at=timezone.now())
+            count = expiry.expire_overdue(at=timezone.now())
         total += count
         if count == 0:
             return total

@@ -29,8 +29,9 @@ from healthivr.testing.world import World
 from healthivr.views import http_status
 from invitations import acceptance, delivery, tasks
 from invitations.acceptance import request_new_link
+from invitations.expiry import expire_overdue
 from invitations.models import Delivery, InvitationHistory, UserInvitation
-from invitations.services import cancel_invitation, create_invitation, expire_overdue, resend_invitation
+from invitations.services import cancel_invitation, create_invitation, resend_invitation
 from invitations.states import Status
 from invitations.tests.acts import (
     STRANGER,

@@ -257,7 +257,7 @@ def test_broker__emptied_with_mail_queued__all_leaves_by_the_sweep(
 def make_without_hints(world: World, count: int) -> None:
     """Invite while every hint is lost."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("invitations.services.hint_relay", lambda: None)
+        patch.setattr("invitations.mailing.hint_relay", lambda: None)
         invite_many(world, count)
     assert sum(states().values()) == count  # beat's sweep may have begun with them
 

@@ -45,13 +45,9 @@ from invitations.errors import (
     SignInRequired,
     WrongAccount,
 )
+from invitations.expiry import expire_overdue
 from invitations.models import Delivery, UserInvitation
-from invitations.services import (
-    cancel_invitation,
-    create_invitation,
-    expire_overdue,
-    resend_invitation,
-)
+from invitations.services import cancel_invitation, create_invitation, resend_invitation
 from invitations.tokens import derive_token
 from organizations.actor import Actor
 from organizations.agreements.gate import AgreementMissing

@@ -14,8 +14,9 @@ from healthivr.kernel.masking import address_digest
 from healthivr.testing.factories import InvitationFactory, MembershipFactory, OrganizationFactory, UserFactory
 from healthivr.testing.world import World
 from invitations.errors import DuplicateInvitation, InvitationClosed, OwnAddress, RoleNotAllowed
+from invitations.expiry import expire_overdue
 from invitations.models import UserInvitation
-from invitations.services import create_invitation, expire_overdue
+from invitations.services import create_invitation
 from organizations.actor import Actor
 from organizations.models import Membership
 from organizations.roles import INVITATION_TYPES, NEVER_ADMINISTRATORS, OrganizationKind, Role

@@ -21,11 +21,11 @@ from healthivr.testing.mail import PickyServer
 from healthivr.testing.world import World
 from invitations import delivery
 from invitations.delivery import claim_batch, hint_relay, outbox_age, relay_due_deliveries
+from invitations.expiry import expire_overdue
 from invitations.models import Delivery, StatusWord, UserInvitation
 from invitations.services import (
     cancel_invitation,
     create_invitation,
-    expire_overdue,
     renew_invitation,
     resend_invitation,
     update_invitation,

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from healthivr.testing.factories import InvitationFactory
 from healthivr.testing.world import World
+from invitations.expiry import expire_overdue
 from invitations.models import UserInvitation
-from invitations.services import cancel_invitation, expire_overdue
+from invitations.services import cancel_invitation
 from invitations.states import IllegalTransition
 from invitations.tasks import expire_overdue as expire_overdue_task
 from organizations.roles import OrganizationKind, Role
@@ -93,7 +94,7 @@ def test_task__more_than_a_batch__all_of_them(world: World, monkeypatch: pytest.
     at = timezone.now()
     for number in range(7):
         acts.invite(world.actor(world.lee), email=f"late{number}@example.org", at=at - EIGHT_DAYS)
-    monkeypatch.setattr("invitations.tasks.services.expire_overdue", partial(expire_overdue, limit=3))
+    monkeypatch.setattr("invitations.tasks.expiry.expire_overdue", partial(expire_overdue, limit=3))
     assert expire_overdue_task() == 7
     assert expire_overdue_task() == 0
     acts.assert_seats_are_counted()

@@ -154,7 +154,7 @@ def test_constraint__of_another_kind__is_a_bug_and_not_a_refusal(
     def violate(*args: Any, **kwargs: Any) -> None:
         raise IntegrityError("another_constraint")
 
-    monkeypatch.setattr(services, "_queue", violate)
+    monkeypatch.setattr(services, "queue_mail", violate)
     monkeypatch.setattr(acceptance, "queue_notice", violate)
     attempts = {
         "create": lambda: acts.invite(lee, email="other@example.org"),

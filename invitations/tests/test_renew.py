@@ -18,8 +18,9 @@ from invitations.errors import (
     RoleNotAllowed,
     SendLimitReached,
 )
+from invitations.expiry import expire_overdue
 from invitations.models import UserInvitation
-from invitations.services import expire_overdue, renew_invitation
+from invitations.services import renew_invitation
 from invitations.states import IllegalTransition
 from organizations.actor import Actor
 from organizations.models import Membership

@@ -16,15 +16,10 @@ from healthivr.kernel.errors import NotFound
 from healthivr.testing.factories import InvitationFactory, UserFactory
 from healthivr.testing.world import World
 from invitations.errors import AlreadyAccepted, InvitationClosed, LinkReplaced
+from invitations.expiry import expire_overdue
 from invitations.lifecycle import advance
 from invitations.models import UserInvitation
-from invitations.services import (
-    cancel_invitation,
-    expire_overdue,
-    renew_invitation,
-    resend_invitation,
-    update_invitation,
-)
+from invitations.services import cancel_invitation, renew_invitation, resend_invitation, update_invitation
 from invitations.states import MESSAGES, Event, IllegalTransition, Status, next_status
 from invitations.tokens import digest_of, new_nonce
 from organizations.tenancy import platform, tenant

@@ -14,7 +14,7 @@ from invitations.errors import RoleNotAllowed
 from invitations.forms import NewInvitationForm
 from invitations.messages import write_invitation
 from invitations.models import UserInvitation
-from invitations.services import clean_message, usual_hours
+from invitations.terms import clean_message, usual_hours
 from invitations.tokens import LINK_PATH
 from organizations.actor import Actor
 from organizations.policies import InvitationPolicy

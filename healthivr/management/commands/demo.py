@@ -21,8 +21,9 @@ from accounts.outbox import DeliveryStatus
 from accounts.services import create_setup_link, set_up_platform
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from invitations.acceptance import Visitor, accept_invitation, decline_invitation
+from invitations.expiry import expire_overdue
 from invitations.models import Delivery, UserInvitation
-from invitations.services import cancel_invitation, create_invitation, expire_overdue
+from invitations.services import cancel_invitation, create_invitation
 from invitations.tokens import derive_token
 from organizations.actor import Actor
 from organizations.agreements.clauses import Clause

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from healthivr.testing.world import World
-from invitations.services import expire_overdue
+from invitations.expiry import expire_overdue
 from invitations.tests import acts
 from invitations.tests.api.calls import assert_no_link, call, problem
 from organizations.tenancy import platform

@@ -13,8 +13,9 @@ from healthivr.testing.factories import InvitationFactory, MembershipFactory
 from healthivr.testing.pages import Page, browser, parse, read, submit
 from healthivr.testing.world import World
 from invitations import selectors
+from invitations.expiry import expire_overdue
 from invitations.models import Delivery, InvitationHistory, UserInvitation
-from invitations.services import cancel_invitation, expire_overdue, resend_invitation, update_invitation
+from invitations.services import cancel_invitation, resend_invitation, update_invitation
 from invitations.tests import acts
 from invitations.tests.api.test_detail import close
 from organizations.roles import Role
