@@ -160,13 +160,20 @@ def _uncounted(request: Request | None, view: Any) -> TooManyRequests | None:
     if request is None or hasattr(request._request, "rate_limit"):
         return None
     try:
-        if request.user and request.user.is_authenticated:
+        if _is_signed_in(request):
             view.check_throttles(request)
         else:
             count_attempt(request._request, "everything")
     except TooManyRequests as error:
         return error
     return None
+
+
+def _is_signed_in(request: Request) -> bool:
+    try:
+        return bool(request.user and request.user.is_authenticated)
+    except DomainError:  # what was shown was refused, and is again whenever it is asked for
+        return False
 
 
 def _challenge(error: NotSignedIn) -> str:

@@ -70,7 +70,10 @@ def _roles() -> str:
         for role in Role
     ]
     head = ("Role", "Name", "Works in", "Second factor", "Needs an agreement: sees patient data")
-    return f"## The roles\n\n{_table(head, rows)}"
+    return (
+        f"## The roles\n\n{_table(head, rows)}"
+        "\nWho runs an organization signs in with a second factor too, whatever their role is.\n"
+    )
 
 
 def _rights() -> str:

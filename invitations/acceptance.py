@@ -384,11 +384,14 @@ def _fill_upline(actor: Actor, membership: Membership, upline_id: UUID | None) -
 
 
 def password_terms(invitation: UserInvitation) -> PasswordTerms:
-    """Return what a new person's password is held against: whether the role, or the organization that the person joins,
-    demands a second factor beside it, and the words of the invited address and of the organization's name."""
-    second_factor = Role(invitation.invitation_type) in SECOND_FACTOR_ROLES
-    if not founds(invitation):
-        second_factor |= invitation.requires_second_factor  # type: ignore[attr-defined]
+    """Return what a new person's password is held against: whether a second factor is demanded beside it, by the role, by
+    the organization that the person joins, or of them as the one who runs what they found; and the words of the invited
+    address and of the organization's name."""
+    second_factor = (
+        founds(invitation)
+        or Role(invitation.invitation_type) in SECOND_FACTOR_ROLES
+        or invitation.requires_second_factor  # type: ignore[attr-defined]
+    )
     return PasswordTerms(second_factor).knowing(invitation.email or "", invitation.organization.name)
 
 

@@ -79,8 +79,8 @@ class OrganizationForm(ServiceForm):
     requires_second_factor = forms.BooleanField(
         label=_("Everybody signs in with a second factor"),
         help_text=_(
-            "Doctors, privacy officers and the platform's administrators always do. With this, the others set one up at"
-            " their next visit, before anything else opens."
+            "Administrators, doctors and privacy officers always do. With this, the others set one up at their next"
+            " visit, before anything else opens."
         ),
         required=False,
     )

@@ -155,7 +155,8 @@ GRANTABLE_BY: dict[Role, frozenset[Role]] = {
 #: What each administrator of an organization may give, whatever their role is there (domain.md 3.1).
 GRANTABLE_BY_ADMINISTRATORS = frozenset({Role.PRIVACY_OFFICER})
 
-#: Who signs in with a second factor, whatever their organization's policy says (domain.md 3.1).
+#: Who signs in with a second factor, whatever their organization's policy says (domain.md 3.1). So does everybody who
+#: runs an organization (migration 0012).
 SECOND_FACTOR_ROLES = frozenset({Role.ADMIN, Role.CHP_ADMIN, Role.DOCTOR, Role.PRIVACY_OFFICER})
 #: Who works with patients' data (P2 and more in domain.md 3.1): cannot be brought in where no agreement is in force.
 PATIENT_DATA_ROLES = frozenset(

@@ -16,13 +16,13 @@ class Scope(models.TextChoices):
     INVITATIONS_READ = "invitations:read", _("See invitations")
     INVITATIONS_WRITE = "invitations:write", _("Send, change and cancel invitations")
     PEOPLE_READ = "people:read", _("See people and their roles")
-    PEOPLE_WRITE = "people:write", _("Change people’s memberships")
+    PEOPLE_WRITE = "people:write", _("End people’s access, and sign them out")
     ORGANIZATIONS_READ = "organizations:read", _("See the organization and what lies below it")
     ORGANIZATIONS_WRITE = "organizations:write", _("Change the organization")
 
 
 _INVITATIONS = frozenset({Capability.VIEW_INVITATIONS, Capability.VIEW_ALL_INVITATIONS})
-_PEOPLE = frozenset({Capability.VIEW_PEOPLE})
+_PEOPLE = frozenset({Capability.VIEW_PEOPLE, Capability.VIEW_ACCOUNTS})
 _ORGANIZATIONS = frozenset(
     {
         Capability.VIEW_ORGANIZATION,

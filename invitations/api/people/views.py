@@ -21,6 +21,7 @@ from organizations.api.documented import INSIDE, ORGANIZATION
 from organizations.api.strict import parsed
 from organizations.granting import grant_role, update_member
 from organizations.roles import Capability
+from organizations.scopes import Scope
 
 from .serializers import (
     BulkSerializer,
@@ -69,6 +70,7 @@ class PeopleView(PeopleAPIView):
     """The list, and new people."""
 
     rights = {"GET": Capability.VIEW_ACCOUNTS, "POST": Capability.INVITE}
+    scopes = {"GET": Scope.PEOPLE_READ, "POST": Scope.INVITATIONS_WRITE}
 
     @extend_schema(
         operation_id="users_list",
@@ -114,6 +116,7 @@ class StatsView(PeopleAPIView):
     """Numbers."""
 
     rights = {"GET": Capability.VIEW_ACCOUNTS}
+    scopes = {"GET": Scope.PEOPLE_READ}
 
     @extend_schema(
         operation_id="users_stats", parameters=[ORGANIZATION], responses={200: PeopleStatsSerializer, **INSIDE}
@@ -132,6 +135,7 @@ class PersonView(PeopleAPIView):
         "PUT": Capability.MANAGE_PEOPLE,
         "PATCH": Capability.MANAGE_PEOPLE,
     }
+    scopes = {"GET": Scope.PEOPLE_READ}
 
     @extend_schema(
         operation_id="users_retrieve", parameters=[ORGANIZATION], responses={200: PersonSerializer, **INSIDE}
@@ -260,6 +264,7 @@ class SessionsView(PeopleAPIView):
     """Where somebody is signed in."""
 
     rights = {"": Capability.MANAGE_PEOPLE}
+    scopes = {"DELETE": Scope.PEOPLE_WRITE}
 
     @extend_schema(
         operation_id="users_sessions",
@@ -288,6 +293,7 @@ class LeaveView(PeopleAPIView):
     """Leaving, in one step."""
 
     rights = {"": Capability.MANAGE_PEOPLE}
+    scopes = {"POST": Scope.PEOPLE_WRITE}
 
     @extend_schema(
         operation_id="users_leave_preview",
@@ -310,7 +316,8 @@ class LeaveView(PeopleAPIView):
         },
     )
     def post(self, request: Request, user_id: UUID) -> Response:
-        """End all that a member has in the organization. The answer is the receipt."""
+        """End all that a member has in the organization. The answer is the receipt. A key needs the scope
+        invitations:write as well where the person has open invitations."""
         body = parsed(LeaveSerializer, request.data)
         receipt = leave_organization(actor=self.actor, user_id=user_id, at=timezone.now(), **body)
         return Response(ReceiptSerializer(receipt).data)
