@@ -164,6 +164,7 @@ def confirm_email_change(
                 action="user.email_changed",
                 target=user,
                 changes={"email": [mask_email(change.old_email), mask_email(change.new_email)]},
+                detail={"before": address_digest(change.old_email), "after": address_digest(change.new_email)},
             )
             end_sessions_of(user_id=user.pk, reason=SessionEnd.EMAIL_CHANGED, but=session.pk, actor=actor, at=at)
     except IntegrityError as error:

@@ -37,6 +37,8 @@ class Acting(Protocol):
     @property
     def key_id(self) -> UUID | None: ...
     @property
+    def session_id(self) -> UUID | None: ...
+    @property
     def ip(self) -> str: ...
     @property
     def request_id(self) -> str: ...
@@ -79,14 +81,14 @@ def record(
     """Add one event to the trail of an organization.
 
     `action` is the semantic act (`invitation.cancelled`); `changes` maps a field to `[before, after]`, masked by the
-    caller; `detail` holds further facts as strings, beside the API key by which somebody acts. The organization is
-    `organization_id`, else the target's, else the actor's. `is_logged=False` is for an act that its caller has logged in
-    words of its own. Raises RuntimeError outside a door, where nothing would store it.
+    caller; `detail` holds further facts as strings, beside the API key or the session in which somebody acts. The
+    organization is `organization_id`, else the target's, else the actor's. `is_logged=False` is for an act that its
+    caller has logged in words of its own. Raises RuntimeError outside a door, where nothing would store it.
     """
     if not connection.in_atomic_block or not _open_scopes():
         raise RuntimeError("audit.record() needs an open door: use tenant() or platform().")
     owner = organization_id or getattr(target, "organization_id", None) or actor.organization_id
-    by_key = {"api_key": str(actor.key_id)} if actor.key_id else {}
+    by = {name: str(pk) for name, pk in (("api_key", actor.key_id), ("session", actor.session_id)) if pk}
     facts: dict[str, Any] = {
         "id": str(new_id()),
         "organization_id": str(owner or PLATFORM_ORGANIZATION_ID),
@@ -101,7 +103,7 @@ def record(
         "target_id": str(target.pk) if target else "",
         "patient_id": None,
         "changes": {name: [_plain(before), _plain(after)] for name, (before, after) in (changes or {}).items()},
-        "detail": {name: _plain(value) for name, value in (by_key | (detail or {})).items()},
+        "detail": {name: _plain(value) for name, value in (by | (detail or {})).items()},
         "reason": _plain(reason),
         "purpose_of_use": "",
         "address": actor.ip,

@@ -18,6 +18,7 @@ from audit import services as audit
 from audit.models import Outcome
 from healthivr.kernel.errors import DomainError, Malformed
 from healthivr.kernel.ids import new_id
+from healthivr.kernel.masking import address_digest
 from organizations.actor import Actor
 from organizations.agreements.gate import (
     AgreementMissing,
@@ -284,7 +285,13 @@ def _accept(
             at,
         )
         user.save(force_insert=True)
-        audit.record(actor=actor, action="user.created", target=user, organization_id=invitation.organization_id)
+        audit.record(
+            actor=actor,
+            action="user.created",
+            target=user,
+            organization_id=invitation.organization_id,
+            detail={"address_digest": address_digest(user.email)},
+        )
     elif user.invitation_id is None:  # S0.2: a person's first acceptance, and it stays
         User.objects.filter(pk=user.pk, invitation=None).update(
             invitation=invitation, invited_by=invitation.invited_by_id, invitation_accepted_at=at

@@ -53,6 +53,8 @@ class Actor:
     scopes: frozenset[Scope] | None = None
     #: Which key that was. The trail names it: who loses a key must be able to see what was done with it.
     key_id: UUID | None = None
+    #: In which session they act: the trail shows by it which proof stood behind an act.
+    session_id: UUID | None = None
 
     @property
     def user_id(self) -> UUID | None:

@@ -82,12 +82,13 @@ def enter(request: HttpRequest, reference: str) -> None:
         asked = ask_standing(user=user, reference=reference)
     standing = read_standing(asked)
     request.doors.enter_context(tenant(standing.organization))  # type: ignore[attr-defined]
+    session = request.user_session  # type: ignore[attr-defined]
     origin = {
         "ip": request.client_address,  # type: ignore[attr-defined]
         "request_id": request.request_id,  # type: ignore[attr-defined]
         "key_id": getattr(request, "key_id", None),
+        "session_id": session.pk if session else None,
     }
-    session = request.user_session  # type: ignore[attr-defined]
     try:
         request.actor = standing.actor(  # type: ignore[attr-defined]
             user=user,

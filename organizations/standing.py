@@ -64,6 +64,7 @@ class Standing:
         verified_at: datetime | None = None,
         scopes: frozenset[Scope] | None = None,
         key_id: UUID | None = None,
+        session_id: UUID | None = None,
     ) -> Actor:
         """Return them acting there. A platform administrator acts inside any organization as administrator, and with the
         roles of a member where they are one too (domain.md 3). Raises OrganizationInactive for everybody else where the
@@ -81,6 +82,7 @@ class Standing:
             staff_may_invite=self.staff_may_invite,
             scopes=scopes,
             key_id=key_id,
+            session_id=session_id,
         )
 
 
