@@ -10,7 +10,7 @@ from django.db import Error, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import User
+from accounts.models import User, UserSession
 from audit import services as audit
 from audit.models import AuditEvent, Outcome
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
@@ -242,7 +242,7 @@ def test_refused_request__leaves_one_event_although_its_transaction_was_rolled_b
     assert (event.action, event.outcome, event.actor_id) == ("access.refused", "4", committed_world.mia.pk)
     assert event.detail["method"] == "GET" and event.detail["route"] == "invitations_api:list"
     assert event.detail["code"] == "not_permitted"
-    assert event.detail["session"] == str(UserSession.objects.get(user=world.mia).pk)
+    assert event.detail["session"] == str(UserSession.objects.get(user=committed_world.mia).pk)
     assert event.request_id == response["X-Request-ID"]
 
 
