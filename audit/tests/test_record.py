@@ -240,7 +240,7 @@ def test_refused_request__leaves_one_event_although_its_transaction_was_rolled_b
     assert response.status_code == 403
     (event,) = trail(committed_world)
     assert (event.action, event.outcome, event.actor_id) == ("access.refused", "4", committed_world.mia.pk)
-    assert event.detail == {"method": "GET", "route": "invitations_api:list"}
+    assert event.detail == {"method": "GET", "route": "invitations_api:list", "code": "not_permitted"}
     assert event.request_id == response["X-Request-ID"]
 
 
