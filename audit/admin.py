@@ -1,19 +1,16 @@
-"""Django admin that leaves its traces in our trail, and the trail itself, read-only."""
+"""Django admin to look at rows and at their trail, and to change nothing: services do that, by the rules."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import Model
-from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from . import services
 from .models import AuditEvent, AuditHead
-from .registry import differences
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -57,35 +54,6 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
             "object_id": object_id,
         }
         return TemplateResponse(request, "audit/admin_history.html", context)
-
-
-class AuditedAdmin(ReadOnlyAdmin):
-    """A model of which platform staff may change the fields in `editable`; each change is one event with its
-    differences (django-auditlog's, masked)."""
-
-    editable: tuple[str, ...] = ()
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return True
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        hidden = {*self.editable, *(self.exclude or ())}
-        return [field.name for field in self.opts.fields if field.name not in hidden]
-
-    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Any], change: bool) -> None:
-        before = self.model._default_manager.get(pk=obj.pk)
-        obj.save(update_fields=[name for name in form.changed_data if name in self.editable])
-        changes = differences(before, obj)
-        if changes:
-            services.record(
-                actor=request.actor,  # type: ignore[attr-defined]
-                action=f"{self.opts.model_name}.edited_in_admin",
-                target=obj,
-                changes=changes,
-            )
-
-    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:  # type: ignore[override]
-        """Django's own log is a second row that can be edited: the event above stands for it."""
 
 
 @admin.register(AuditEvent)

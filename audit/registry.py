@@ -2,7 +2,7 @@
 
 Its log table cannot be chained, and its signals would add a SELECT to each save() and a second row to each act
 (docs/adr/0004-audit.md). So the registry is built without signals, the table is never made, and the differences feed our
-store: from services by name, from Django admin by audit/admin.py.
+store, from services by name.
 """
 
 from typing import Any

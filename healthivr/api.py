@@ -160,20 +160,22 @@ def _uncounted(request: Request | None, view: Any) -> TooManyRequests | None:
     if request is None or hasattr(request._request, "rate_limit"):
         return None
     try:
-        if _is_signed_in(request):
+        if hasattr(request, "_user") and request.user.is_authenticated:
             view.check_throttles(request)
         else:
-            count_attempt(request._request, "everything")
+            count_attempt(request._request, "everything", key=_refused_person(request._request))
     except TooManyRequests as error:
         return error
     return None
 
 
-def _is_signed_in(request: Request) -> bool:
-    try:
-        return bool(request.user and request.user.is_authenticated)
-    except DomainError:  # what was shown was refused, and is again whenever it is asked for
-        return False
+def _refused_person(request: Any) -> str:
+    """Return the id of somebody whom authentication knew and refused, for want of a second factor or by the scopes of
+    their key; nothing for nobody we know. (To ask DRF's request for its user would authenticate, and refuse, anew.)"""
+    refused = getattr(request, "refused_actor", None)
+    if refused:
+        return str(refused.user_id)
+    return str(request.user.pk) if request.user.is_authenticated else ""
 
 
 def _challenge(error: NotSignedIn) -> str:

@@ -18,15 +18,20 @@ from accounts.lockout import Locked
 from accounts.models import AccountMail, SignInLock, User
 from accounts.services import InvalidCredentials, check_credentials
 from audit.models import AuditEvent
-from healthivr.testing.factories import PASSWORD
+from healthivr.kernel.masking import address_digest
+from healthivr.testing.factories import PASSWORD, MembershipFactory
+from healthivr.testing.factors import phone_of
 from healthivr.testing.mail import MailSink
 from healthivr.testing.pages import browser, read, submit
 from healthivr.testing.races import race
 from healthivr.testing.world import World
+from organizations.models import Membership
+from organizations.roles import Role
 from organizations.tenancy import platform, tenant
 
 ORIGIN: dict[str, Any] = {"ip": "192.0.2.1", "request_id": "test-request"}
 WRONG = "wrong"
+JSON = "application/json"
 LATER = timedelta(minutes=15)
 
 
@@ -140,6 +145,45 @@ def test_guesses__a_hundred_at_once__five_are_evaluated(
     assert len(events("account.locked")) - locks == 1
 
 
+@pytest.mark.seed("S0.23", "S3.3")
+@pytest.mark.parametrize("door", ["page", "api"])
+def test_trail__wrong_password_right_password_and_wrong_code__three_different_things(world: World, door: str) -> None:
+    phone = phone_of(world.mia)
+    client = browser()
+
+    def give(password: str, otp: str = "") -> int:
+        if door == "api":
+            body = {"email": "mia@example.org", "password": password} | ({"otp": otp} if otp else {})
+            return client.post("/api/v1/auth/token/", body, content_type=JSON).status_code
+        answer = submit(client, "/sign-in/", email="mia@example.org", password=password)
+        if otp and answer.status_code == 302:
+            answer = submit(client, answer["Location"], code=otp)
+        return answer.status_code
+
+    def recorded() -> list[tuple[str, str]]:
+        with platform("test"):
+            found = AuditEvent.objects.filter(action__startswith="session.").order_by("recorded", "sequence")
+            return [(event.action, event.detail.get("proof", "")) for event in found]
+
+    give(WRONG)
+    assert recorded() == [("session.refused", "password")]
+    give(PASSWORD)
+    assert recorded()[1:] == [("session.second_factor_awaited", "")]
+    (awaited,) = events("session.second_factor_awaited")
+    assert (awaited.target_id, awaited.organization_id) == (str(world.mia.pk), world.platform.pk)
+    give(PASSWORD, "000000")
+    assert recorded()[-1] == ("session.refused", "second_factor")
+    assert give(PASSWORD, phone.code()) in (200, 302)
+    assert recorded()[-1] == ("session.started", "")
+    assert PASSWORD not in str([event.detail for event in events("session.refused")])
+
+
+def test_trail__who_has_no_second_factor__is_not_waited_for(world: World) -> None:
+    submit(browser(), "/sign-in/", email="mia@example.org", password=PASSWORD)
+    assert len(events("session.started")) == 1
+    assert events("session.second_factor_awaited") == []
+
+
 # --- every door ------------------------------------------------------------------------------------------------------
 @pytest.mark.seed("S3.3")
 def test_doors__locked_at_one__locked_at_each(world: World) -> None:
@@ -216,6 +260,34 @@ def test_unlock_link__old_or_altered__closed_and_said_so(world: World, monkeypat
     assert "older than one hour" in closed.main
 
 
+def test_unlock_link__mailed_to_an_address_that_is_no_longer_theirs__closed_and_says_nothing_of_the_new_one(
+    world: World,
+) -> None:
+    path, client = unlock_link_path(world.mia), browser()
+    assert read(client.get(path)).heading == "Try again in this browser"
+    User.objects.filter(pk=world.mia.pk).update(email="mia.new@example.org")
+    closed = read(client.get(path), 410)
+    assert closed.heading == "This link is too old"
+    token = client.get("/sign-in/").cookies["csrftoken"].value
+    assert client.post(path, {"csrfmiddlewaretoken": token}).status_code == 410
+    assert "known_browser" not in client.cookies
+    assert read(client.get("/sign-in/")).values["email"] == ""
+    assert not events("account.unlock_link_used")
+    assert submit(client, unlock_link_path(User.objects.get(pk=world.mia.pk)))["Location"] == "/sign-in/"
+
+
+@pytest.mark.seed("S0.23")
+def test_unlock_link__opened_and_used__the_use_alone_stands_in_the_trail(world: World) -> None:
+    client, path = browser(), unlock_link_path(world.mia)
+    read(client.get(path))
+    client.head(path)
+    assert events("account.unlock_link_used") == []
+    submit(client, path)
+    (event,) = events("account.unlock_link_used")
+    assert (event.actor_id, event.organization_id) == (None, world.platform.pk)
+    assert event.detail == {"address": address_digest("mia@example.org")}
+
+
 @pytest.mark.seed("C8")
 @pytest.mark.parametrize("quarter", [0, 2, 3, 6])
 def test_lock__by_a_stranger_for_hours__the_owner_always_has_a_mailed_link_that_gets_past_it(
@@ -256,6 +328,42 @@ def test_known_browser__locked_out_by_a_stranger__gets_in_and_has_five_tries_of_
     for _number in range(5):
         assert submit(home, "/sign-in/", **{**sent, "password": "wrong"}).status_code == 422
     assert submit(home, "/sign-in/", **sent).status_code == 429
+
+
+@pytest.mark.seed("C8", "S3.3")
+def test_api__locked_out_by_a_stranger__the_cookie_of_the_mailed_link_gets_past(world: World) -> None:
+    client, phone = browser(), phone_of(world.mia)
+    sent = {"email": "mia@example.org", "password": PASSWORD}
+
+    def obtain(**more: str) -> int:
+        return client.post("/api/v1/auth/token/", {**sent, **more}, content_type=JSON).status_code
+
+    assert obtain() == 401
+    fail(5, at=timezone.now())
+    assert obtain() == 429
+    assert submit(client, unlock_link_path(world.mia))["Location"] == "/sign-in/"
+    assert obtain() == 401
+    assert obtain(otp="000000") == 422, "the code is guessed in this browser alone, too"
+    assert obtain(otp=phone.code()) == 200
+    assert Client().post("/api/v1/auth/token/", sent, content_type=JSON).status_code == 429, "the lock stays"
+
+
+@pytest.mark.seed("C8", "S3.3")
+def test_api__fresh_proof_while_a_stranger_locks__the_cookie_of_the_mailed_link_gets_past(world: World) -> None:
+    client = browser(world.mia)
+    headers = {"X-CSRFToken": client.get("/session/").json()["csrf_token"]}
+
+    def verify(password: str = PASSWORD) -> int:
+        body = {"password": password}
+        return client.post("/api/v1/auth/verify/", body, content_type=JSON, headers=headers).status_code
+
+    assert verify() == 204
+    fail(5, at=timezone.now())
+    assert verify() == 429
+    client.cookies["known_browser"] = lockout.new_known_browser("mia@example.org")
+    assert verify() == 204
+    assert [verify(WRONG) for _number in range(5)] == [422] * 5
+    assert verify() == 429
 
 
 def sign_in_and_out(client: Client, email: str) -> None:
@@ -340,6 +448,81 @@ def test_unlock__by_an_administrator__at_once_and_in_the_trail(world: World, now
         str(world.mia.pk),
         world.practice.pk,
     )
+
+
+USERS = "/api/v1/admin/users/"
+
+
+def member_page(world: World, user: User) -> str:
+    with platform("test"):
+        return f"/o/lee-family-practice/people/{Membership.objects.get(user=user, organization=world.practice).pk}/"
+
+
+def lock_at_home(email: str = "mia@example.org") -> Client:
+    """Mistype five times in the browser in which one always signs in."""
+    home = browser()
+    sign_in_and_out(home, email)
+    for _number in range(5):
+        assert submit(home, "/sign-in/", email=email, password=WRONG).status_code == 422
+    assert submit(home, "/sign-in/", email=email, password=PASSWORD).status_code == 429
+    return home
+
+
+@pytest.mark.seed("S3.3")
+@pytest.mark.parametrize("door", ["page", "api"])
+def test_unlock__of_who_mistyped_in_their_own_browser__shown_as_locked_and_ended_there_too(
+    world: World, door: str
+) -> None:
+    home, runner = lock_at_home(), browser(world.lee)
+    page = member_page(world, world.mia)
+    assert runner.get(f"{USERS}{world.mia.pk}/").json()["is_locked"]
+    assert "Unlock sign-in" in read(runner.get(page)).buttons
+    if door == "page":
+        assert submit(runner, page, to=f"{page}unlock/").status_code == 302
+    else:
+        token = runner.get("/session/").json()["csrf_token"]
+        answer = runner.post(f"{USERS}{world.mia.pk}/unlock/", {}, content_type=JSON, headers={"X-CSRFToken": token})
+        assert (answer.status_code, answer.json()["is_locked"]) == (200, False)
+    assert not SignInLock.objects.exists()
+    assert "Unlock sign-in" not in read(runner.get(page)).buttons
+    assert submit(home, "/sign-in/", email="mia@example.org", password=PASSWORD).status_code == 302
+
+
+def test_unlock__of_one_person__leaves_the_locks_of_others(world: World, now: datetime) -> None:
+    home = lock_at_home("omar@example.org")
+    fail(5, at=now)
+    with tenant(world.practice):
+        lockout.unlock_account(actor=world.actor(world.lee), user_id=world.mia.pk)
+    assert submit(home, "/sign-in/", email="omar@example.org", password=PASSWORD).status_code == 429
+    assert lockout.locked_among([(user.pk, user.email) for user in (world.mia, world.omar)], at=now) == {world.omar.pk}
+
+
+@pytest.mark.seed("S3.3")
+def test_unlock__of_a_platform_administrator_who_joined__outranked_and_not_offered_but_to_their_like(
+    world: World, now: datetime
+) -> None:
+    with platform("test"):
+        MembershipFactory(organization=world.practice, user=world.ana, role=Role.PRIVACY_OFFICER)
+        other = MembershipFactory(organization=world.platform, role=Role.ADMIN).user
+    fail(5, at=now)
+    fail(5, at=now, email="ana@example.org")
+    runner, like = browser(world.lee), browser(other)
+    assert "Unlock sign-in" in read(runner.get(member_page(world, world.mia))).buttons
+    page = member_page(world, world.ana)
+    assert "Unlock sign-in" not in read(runner.get(page)).buttons
+    token = runner.get("/session/").json()["csrf_token"]
+    headers = {"X-CSRFToken": token, "X-Organization": "lee-family-practice"}
+    allowed, refused = (
+        runner.post(f"{USERS}{user.pk}/unlock/", {}, content_type=JSON, headers=headers)
+        for user in (world.mia, world.ana)
+    )
+    assert allowed.status_code == 200
+    assert (refused.status_code, refused.json()["code"]) == (403, "outranked")
+    assert runner.post(f"{page}unlock/", {"csrfmiddlewaretoken": token}).status_code == 302
+    assert "belongs to an administrator of the platform" in str(read(runner.get(page)).notices)
+    assert lockout.is_locked(world.ana, at=now)
+    assert submit(like, page, to=f"{page}unlock/").status_code == 302
+    assert not lockout.is_locked(world.ana, at=now)
 
 
 def test_unlock__by_somebody_else__refused(world: World, now: datetime) -> None:

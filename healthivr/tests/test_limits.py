@@ -11,15 +11,21 @@ from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.test import Client, RequestFactory
 from django.urls import URLResolver, get_resolver
+from django.utils import timezone
 from rest_framework.views import APIView
 
-from accounts.models import User
+from accounts.keys import create_key
+from accounts.models import User, UserSession
+from audit.models import AuditEvent
 from healthivr.api import EverythingThrottle
 from healthivr.kernel.errors import TooManyRequests
 from healthivr.kernel.limits import client_address, count_attempt
 from healthivr.testing.factories import PASSWORD
+from healthivr.testing.pages import read
+from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
 from invitations.tokens import derive_token
+from organizations.tenancy import platform
 
 API = "/api/v1/invitations/"
 
@@ -238,6 +244,161 @@ def test_api__three_hundred_and_first_call_of_an_address__429_with_headers(world
     assert 0 < int(refused["Retry-After"]) <= 61
     assert Client().get("/api/v1/docs/", REMOTE_ADDR="192.0.2.9").status_code == 200
     assert Client().get(f"{API}validate/x/").status_code == 404
+
+
+def refused_calls(call: Callable[[], Any], most: int, status: int, code: str) -> Any:
+    """Call as often as the limit lets pass, which is refused for its own reason, and once more; return that answer."""
+    for number in range(1, most + 1):
+        answer = call()
+        assert (answer.status_code, answer.json()["code"]) == (status, code), number
+        assert (answer["RateLimit-Limit"], answer["RateLimit-Remaining"]) == (str(most), str(most - number))
+        assert 0 < int(answer["RateLimit-Reset"]) <= 61
+    refused = call()
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert refused["Content-Type"] == "application/problem+json"
+    assert (refused["RateLimit-Limit"], refused["RateLimit-Remaining"]) == (str(most), "0")
+    assert 0 < int(refused["Retry-After"]) <= 61
+    return refused
+
+
+def refusals_recorded() -> int:
+    with platform("test"):
+        return AuditEvent.objects.filter(action="access.refused").count()
+
+
+@pytest.mark.seed("S0.19")
+def test_invitation_api__calls_of_who_may_not__counted_like_others_and_the_trail_is_not_filled(
+    world: World, sign_in: Callable[[User], Client]
+) -> None:
+    assert sign_in(world.lee).get(API).status_code == 200
+    client = sign_in(world.mia)
+    refused_calls(lambda: client.get(API), 60, 403, "not_permitted")
+    recorded = refusals_recorded()
+    assert recorded == 60
+    for _number in range(3):
+        assert client.get(API).status_code == 429
+    assert refusals_recorded() == recorded
+    assert sign_in(world.omar).get(API).status_code == 200
+
+
+@pytest.mark.seed("S0.19", "S2.22")
+@pytest.mark.parametrize(("address", "most"), [(API, 60), ("/api/v1/admin/users/", 300)])
+def test_api__calls_into_an_organization_of_others__counted_like_others(
+    world: World, sign_in: Callable[[User], Client], address: str, most: int
+) -> None:
+    client = sign_in(world.lee)
+    assert sign_in(world.stone).get(address, headers={"X-Organization": "stone-clinic"}).status_code == 200
+    refused_calls(lambda: client.get(address, headers={"X-Organization": "stone-clinic"}), most, 404, "not_found")
+
+
+@pytest.mark.seed("S2.22")
+@pytest.mark.parametrize(
+    ("credentials", "code"),
+    [("", "sign_in_required"), ("Bearer made-up", "token_invalid"), ("Bearer hivr_nope", "token_invalid")],
+)
+def test_api__calls_of_nobody_we_know__counted_by_their_address(world: World, credentials: str, code: str) -> None:
+    headers = {"Authorization": credentials} if credentials else {}
+
+    def call(address: str = "192.0.2.7") -> Any:
+        return Client().get(API, headers=headers, REMOTE_ADDR=address)
+
+    refused = refused_calls(call, 300, 401, code)
+    assert "made-up" not in refused.text
+    elsewhere = call("192.0.2.8")
+    assert (elsewhere.status_code, "WWW-Authenticate" in elsewhere) == (401, True)
+
+
+@pytest.mark.seed("S2.22")
+def test_api__calls_of_who_lacks_a_second_factor__counted_as_theirs(
+    world: World, sign_in: Callable[[User], Client], settings: Any
+) -> None:
+    settings.LIMITS = {**django_settings.LIMITS, "everything": "3/60s"}
+    client = sign_in(world.lee)
+    assert client.get(API).status_code == 200
+    UserSession.objects.filter(user=world.lee).update(second_factor_at=None)
+    refused_calls(lambda: client.get(API), 3, 403, "second_factor_enrolment_required")
+    assert sign_in(world.omar).get(API).status_code == 200
+    assert Client().get(API).status_code == 401, "the address is not theirs alone"
+
+
+@pytest.mark.seed("S2.22")
+def test_api__calls_by_a_key_without_the_scope__counted_as_those_of_its_person_and_the_trail_is_not_filled(
+    world: World, sign_in: Callable[[User], Client], settings: Any
+) -> None:
+    settings.LIMITS = {**django_settings.LIMITS, "everything": "3/60s"}
+    named = {"name": "Night run", "organization": "lee-family-practice", "scopes": ["invitations:read"], "days": 1}
+    origin = {"ip": "192.0.2.1", "request_id": "test"}
+    session = session_of(world.lee)
+    _key, secret = create_key(user=world.lee, session=session, at=timezone.now(), **named, **origin)  # type: ignore[arg-type]
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert Client().get(API, headers=headers).status_code == 200
+    refused_calls(lambda: Client().get("/api/v1/admin/users/", headers=headers), 3, 403, "scope_missing")
+    assert refusals_recorded() == 3
+    assert Client().get("/api/v1/admin/users/").status_code == 401
+
+
+@pytest.mark.seed("S2.22")
+def test_api__a_call_that_is_allowed__counts_once(world: World, sign_in: Callable[[User], Client]) -> None:
+    client = sign_in(world.lee)
+    assert client.get("/api/v1/admin/users/")["RateLimit-Remaining"] == "299"
+    malformed = client.get("/api/v1/admin/users/?limit=x")
+    assert (malformed.status_code, malformed["RateLimit-Remaining"]) == (400, "298")
+
+
+@pytest.mark.seed("S2.22")
+def test_pages__of_somebody_signed_in__three_hundred_a_minute_then_a_page_that_says_so(
+    world: World, sign_in: Callable[[User], Client], settings: Any
+) -> None:
+    settings.LIMITS = {**django_settings.LIMITS, "everything": "5/60s"}
+    client = sign_in(world.lee)
+    for address in (
+        "/profile/",
+        "/o/lee-family-practice/people/",
+        "/profile/sessions/",
+        "/o/stone-clinic/",
+        "/profile/",
+    ):
+        assert client.get(address).status_code in (200, 404)
+    refused = read(client.get("/profile/"), 429)
+    assert "too often" in refused.main.lower() or "too many" in refused.main.lower()
+    answer = client.post("/profile/", {"first_name": "Eve"})
+    assert (answer.status_code, answer["RateLimit-Limit"], answer["RateLimit-Remaining"]) == (429, "5", "0")
+    assert 0 < int(answer["Retry-After"]) <= 61
+    assert sign_in(world.omar).get("/profile/").status_code == 200
+    assert Client().get("/sign-in/").status_code == 200
+
+
+@pytest.mark.seed("S2.22")
+def test_pages__and_api__one_count_of_a_person(world: World, sign_in: Callable[[User], Client], settings: Any) -> None:
+    settings.LIMITS = {**django_settings.LIMITS, "everything": "3/60s"}
+    client = sign_in(world.lee)
+    assert client.get("/profile/").status_code == 200
+    assert client.get("/api/v1/admin/users/").status_code == 200
+    assert client.get("/profile/").status_code == 200
+    assert client.get("/profile/").status_code == 429
+    assert client.get("/api/v1/admin/users/").status_code == 429
+
+
+@pytest.mark.seed("S2.22")
+def test_pages__what_they_ask_for_by_themselves__counts_for_nobody(
+    world: World, sign_in: Callable[[User], Client], settings: Any
+) -> None:
+    settings.LIMITS = {**django_settings.LIMITS, "everything": "2/60s"}
+    client = sign_in(world.lee)
+    standing = f"/o/lee-family-practice/invitations/{world.invitation.pk}/standing/"
+    for _number in range(5):
+        assert client.get("/session/").status_code == 200
+        assert client.get(standing, headers={"HX-Request": "true"}).status_code == 200
+    assert [client.get("/profile/").status_code for _number in range(3)] == [200, 200, 429]
+    assert client.get("/session/").status_code == 200
+
+
+def test_admin_site__of_the_platform__counted_like_pages(
+    world: World, sign_in: Callable[[User], Client], settings: Any
+) -> None:
+    settings.LIMITS = {**django_settings.LIMITS, "everything": "2/60s"}
+    client = sign_in(world.ana)
+    assert [client.get("/admin/").status_code for _number in range(3)] == [200, 200, 429]
 
 
 def mounted_api_views(resolver: URLResolver | None = None, prefix: str = "") -> list[Any]:

@@ -1,29 +1,34 @@
 """Somebody leaves: what is shown before, what ends, what is handed over, and the receipt."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
 
+from accounts.addresses import confirm_email_change, request_email_change
 from accounts.delivery import relay_due_account_mail
+from accounts.links import email_link_path
 from accounts.models import AccountMail, User, UserSession
 from audit.models import AuditEvent
 from healthivr.embedded.mail_sink import MailSink
 from healthivr.kernel.errors import Malformed, NotFound, NotPermitted
-from healthivr.testing.factories import InvitationFactory, MembershipFactory
+from healthivr.testing.factories import PASSWORD, InvitationFactory, MembershipFactory
 from healthivr.testing.races import race
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
-from invitations.errors import HeirNotEntitled
+from invitations.errors import HeirNotEntitled, InvitationClosed, InviterNotEntitled
 from invitations.leaving import Receipt, leave_organization, preview_leaving, receipts
-from invitations.models import INVITER_LEFT
-from invitations.services import create_invitation
+from invitations.models import INVITEE_LEFT, INVITEE_MOVED, INVITER_LEFT, UserInvitation
+from invitations.services import cancel_invitation, create_invitation, expire_overdue
 from organizations.actor import Actor
-from organizations.models import Membership, OrganizationSettings
-from organizations.roles import Role
-from organizations.services import LastAdministrator
+from organizations.models import Membership, Organization, OrganizationSettings
+from organizations.reviewing import review_membership
+from organizations.roles import OrganizationKind, Role
+from organizations.services import LastAdministrator, end_membership
 from organizations.tenancy import platform, tenant
 
 from . import acts
@@ -211,3 +216,262 @@ def test_receipt__of_who_leaves_by_themselves__not_mailed(world: World, runner: 
     assert not AccountMail.objects.exists()
     with platform("test"):
         assert OrganizationSettings.objects.get(organization=world.practice).seats_used >= 3
+
+
+# --- their own open invitation to another role -----------------------------------------------------------------------
+def membership_of(user: User, organization: Organization) -> Membership:
+    with platform("test"):
+        return Membership.objects.get(user=user, organization=organization, status="active")
+
+
+def _leave(actor: Actor, who: User) -> None:
+    leave(actor, who)
+
+
+def _end(actor: Actor, who: User) -> None:
+    acts.act(
+        end_membership,
+        actor=actor,
+        membership_id=membership_of(who, actor.organization).pk,
+        reason="Has left the clinic",
+    )
+
+
+def _review(actor: Actor, who: User) -> None:
+    acts.act(
+        review_membership,
+        actor=actor,
+        membership_id=membership_of(who, actor.organization).pk,
+        verdict="end",
+        reason="Has left the clinic",
+    )
+
+
+WAYS_OUT = [_leave, _end, _review]
+
+
+@pytest.mark.seed("S2.13")
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_leaver__with_an_open_invitation_to_another_role__it_ends_with_them_and_opens_nothing(
+    world: World, runner: Actor, mail_sink: MailSink, way: Callable[[Actor, User], None]
+) -> None:
+    stays = acts.invite(runner, "office_admin", "stays@example.org")
+    own = acts.invite(runner, "office_admin", world.mia.email)
+    used = acts.seats_used(world.practice)
+    way(runner, world.mia)
+    acts.assert_seats_are_counted()
+    assert acts.seats_used(world.practice) == used - 1, "hers, and none for the invitation"
+    row = acts.fresh(own)
+    assert (row.status, row.delivery_status, row.closed_by) == ("cancelled", "cancelled", runner.user)
+    with platform("test"):
+        assert row.history.get(event="cancel").reason == INVITEE_LEFT
+        event = AuditEvent.objects.get(action="invitation.cancelled", target_id=str(own.pk))
+    assert (event.actor_id, event.reason) == (runner.user_id, INVITEE_LEFT)
+    with acts.nothing_written(), pytest.raises(InvitationClosed):
+        acts.accept(own, user=world.mia)
+    with acts.nothing_written(), pytest.raises(InvitationClosed):
+        acts.ask_for_new_link(acts.token_of(own))
+    assert acts.fresh(stays).status == "pending"
+    again = acts.invite(runner, "office_admin", world.mia.email)
+    acts.accept(again, user=world.mia)
+    assert memberships(world.mia) == ["active", "ended"]
+
+
+@pytest.mark.seed("S2.13")
+def test_leaver__preview_and_receipt__name_their_own_open_invitation(
+    world: World, runner: Actor, now: datetime
+) -> None:
+    own = acts.invite(runner, "office_admin", world.lee.email)
+    with tenant(world.practice), acts.nothing_written():
+        shown = preview_leaving(actor=runner, user_id=world.lee.pk, at=now)
+        assert preview_leaving(actor=runner, user_id=world.mia.pk, at=now).own_invitation is None
+    assert (shown.own_invitation, shown.invitations) == (own, [world.invitation])
+    made = leave(runner, world.lee, to=runner.user)
+    assert (made.handed_over, made.cancelled) == ([world.invitation], [own])
+    read = receipt_of(runner, world.lee)
+    assert (read.handed_over, read.cancelled) == ([world.invitation], [own])
+    assert (acts.fresh(own).status, acts.fresh(world.invitation).status) == ("cancelled", "pending")
+    acts.assert_seats_are_counted()
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_leaver__their_invitation_overdue_and_unswept__ends_too_and_frees_no_second_seat(
+    world: World, runner: Actor, way: Callable[[Actor, User], None]
+) -> None:
+    own = acts.invite(runner, "office_admin", world.mia.email, at=timezone.now() - timedelta(days=8))
+    way(runner, world.mia)
+    assert acts.fresh(own).status == "cancelled"
+    with platform("test"):
+        expire_overdue(at=timezone.now())
+    acts.assert_seats_are_counted()
+
+
+def test_leaver__who_keeps_another_role__keeps_the_invitation_too(world: World, runner: Actor) -> None:
+    own = acts.invite(runner, "office_admin", world.mia.email)
+    first = membership_of(world.mia, world.practice)
+    with platform("test"):
+        MembershipFactory(organization=world.practice, user=world.mia, role=Role.PRIVACY_OFFICER)
+    acts.count_seats_anew()
+    acts.act(end_membership, actor=runner, membership_id=first.pk, reason="Only this role")
+    assert acts.fresh(own).status == "pending"
+    acts.accept(own, user=world.mia)
+
+
+def test_leaver__invited_to_found_an_organization_of_their_own__keeps_that_invitation(world: World) -> None:
+    seller = world.member(Role.SALES, OrganizationKind.DISTRIBUTOR, is_org_admin=True)
+    with platform("test"):
+        MembershipFactory(organization=seller.organization, user=world.mia, role=Role.SALES)
+    founding = acts.invite(seller, "doctor", world.mia.email)
+    leave(seller, world.mia)
+    acts.assert_seats_are_counted()
+    assert acts.fresh(founding).status == "pending"
+    accepted = acts.accept(founding, user=world.mia, organization_name="Novak Family Practice")
+    assert accepted.organization != seller.organization
+
+
+def test_leaver__administrator_of_the_platform_to_be__does_not_come_back_as_one(world: World) -> None:
+    ana = world.actor(world.ana, world.platform)
+    with platform("test"):
+        support = MembershipFactory(organization=world.platform, role=Role.SUPPORT).user
+    acts.count_seats_anew()
+    own = acts.invite(ana, "admin", support.email)
+    leave(ana, support)
+    with acts.nothing_written(), pytest.raises(InvitationClosed):
+        acts.accept(own, user=support)
+
+
+# --- and an expired one ----------------------------------------------------------------------------------------------
+def expired_of(world: World, actor: Actor) -> UserInvitation:
+    """Make an invitation of Mia to another role that has run out."""
+    invitation = acts.invite(actor, "office_admin", world.mia.email, at=timezone.now() - timedelta(days=8))
+    with platform("test"):
+        expire_overdue(at=timezone.now())
+    return invitation
+
+
+def test_new_link__of_an_expired_invitation_to_another_role__while_a_member_it_is_renewed(
+    world: World, runner: Actor
+) -> None:
+    expired = expired_of(world, runner)
+    acts.ask_for_new_link(acts.token_of(expired))
+    acts.accept(expired, user=world.mia)
+    assert memberships(world.mia) == ["active", "active"]
+
+
+@pytest.mark.seed("S2.13")
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_new_link__of_who_has_left_since__refused_until_somebody_invites_again(
+    world: World, runner: Actor, way: Callable[[Actor, User], None]
+) -> None:
+    expired = expired_of(world, runner)
+    way(runner, world.mia)
+    with acts.nothing_written(), pytest.raises(InviterNotEntitled):
+        acts.ask_for_new_link(acts.token_of(expired))
+    later = timezone.now() + timedelta(days=8)
+    again = acts.invite(runner, "office_admin", world.mia.email)
+    acts.ask_for_new_link(acts.token_of(again), at=later)
+    acts.accept(again, user=world.mia, at=later)
+    assert memberships(world.mia) == ["active", "ended"]
+
+
+def test_new_link__of_who_has_left_and_was_taken_back__renewed(world: World, runner: Actor) -> None:
+    expired = expired_of(world, runner)
+    leave(runner, world.mia)
+    acts.accept(acts.invite(runner, "medical_staff", world.mia.email), user=world.mia)
+    acts.ask_for_new_link(acts.token_of(expired))
+    acts.accept(expired, user=world.mia)
+    assert memberships(world.mia) == ["active", "active", "ended"]
+
+
+# --- another address -------------------------------------------------------------------------------------------------
+ORIGIN: dict[str, Any] = {"ip": "192.0.2.1", "request_id": "test-request"}
+MOVED = "mia.new@example.org"
+
+
+def move(user: User, email: str = MOVED, *, at: datetime | None = None) -> None:
+    """Change somebody's address by the link in the new mailbox."""
+    at = at or timezone.now()
+    user = User.objects.get(pk=user.pk)
+    change = request_email_change(user=user, email=email, password=PASSWORD, at=at, **ORIGIN)
+    token = email_link_path(str(change.pk)).split("/")[2]
+    confirm_email_change(user=user, token=token, session=session_of(user, verified_at=at), at=at, **ORIGIN)
+    acts.assert_seats_are_counted()
+
+
+@pytest.mark.seed("S4.11")
+@pytest.mark.parametrize("days", [0, 8])
+def test_address__of_a_member_with_an_open_invitation__it_dies_with_the_old_one_and_frees_no_seat(
+    world: World, runner: Actor, days: int
+) -> None:
+    other = acts.invite(runner, "office_admin", "stays@example.org")
+    own = acts.invite(runner, "office_admin", world.mia.email, at=timezone.now() - timedelta(days=days))
+    used = acts.seats_used(world.practice)
+    move(world.mia)
+    assert acts.seats_used(world.practice) == used
+    row = acts.fresh(own)
+    assert (row.status, row.closed_by, row.delivery_status) == ("cancelled", world.mia, "cancelled")
+    with platform("test"):
+        assert row.history.get(event="cancel").reason == INVITEE_MOVED
+    assert "invitation.cancelled" in acts.actions(world.practice)
+    with acts.nothing_written(), pytest.raises(InvitationClosed):
+        acts.accept(own)  # who has the old mailbox now
+    with acts.nothing_written(), pytest.raises(InvitationClosed):
+        acts.ask_for_new_link(acts.token_of(own))
+    assert acts.fresh(other).status == "pending"
+
+
+@pytest.mark.seed("S4.11")
+def test_address__of_a_member_to_one_that_is_invited__gives_back_the_second_seat_and_can_be_accepted(
+    world: World, runner: Actor
+) -> None:
+    invitation = acts.invite(runner, "office_admin", MOVED)
+    used = acts.seats_used(world.practice)
+    move(world.mia)
+    assert acts.seats_used(world.practice) == used - 1
+    acts.accept(invitation, user=User.objects.get(pk=world.mia.pk))
+    assert acts.seats_used(world.practice) == used - 1
+    assert memberships(world.mia) == ["active", "active"]
+
+
+@pytest.mark.seed("S4.11")
+def test_address__moved_to_one_that_is_invited__its_cancellation_frees_no_seat_twice(
+    world: World, runner: Actor
+) -> None:
+    invitation = acts.invite(runner, "office_admin", MOVED)
+    move(world.mia)
+    acts.act(cancel_invitation, actor=runner, invitation_id=invitation.pk)
+
+
+def test_address__of_a_member_invited_to_found_an_organization__keeps_that_invitation(world: World) -> None:
+    seller = world.member(Role.SALES, OrganizationKind.DISTRIBUTOR, is_org_admin=True)
+    with platform("test"):
+        MembershipFactory(organization=seller.organization, user=world.mia, role=Role.SALES)
+    acts.count_seats_anew()
+    old = acts.invite(seller, "doctor", world.mia.email)
+    new = acts.invite(seller, "doctor", MOVED)
+    used = acts.seats_used(seller.organization)
+    move(world.mia)
+    assert acts.seats_used(seller.organization) == used
+    assert (acts.fresh(old).status, acts.fresh(new).status) == ("pending", "pending")
+
+
+def test_address__in_two_organizations__each_counts_right(world: World, runner: Actor) -> None:
+    with platform("test"):
+        MembershipFactory(organization=world.strange_practice, user=world.mia, role=Role.MEDICAL_STAFF)
+    acts.count_seats_anew()
+    stone = world.actor(world.stone)
+    own = acts.invite(runner, "office_admin", world.mia.email)
+    there = acts.invite(stone, "office_admin", MOVED)
+    move(world.mia)
+    assert (acts.fresh(own).status, acts.fresh(there).status) == ("cancelled", "pending")
+
+
+def test_new_link__expired_before_the_address_changed__refused_to_the_old_mailbox(world: World, runner: Actor) -> None:
+    expired = expired_of(world, runner)
+    token = acts.token_of(expired)
+    move(world.mia)
+    for days in (0, 22):  # renewable for thirty days after the eighth
+        with acts.nothing_written(), pytest.raises(InviterNotEntitled):
+            acts.ask_for_new_link(token, at=timezone.now() + timedelta(days=days))
+    move(world.mia, "mia@example.org")
+    acts.ask_for_new_link(token)

@@ -194,8 +194,11 @@ def test_resend__inviter_lost_the_right__adopted_by_who_sends_it_again(world: Wo
         acts.accept(invitation)
     resend(world.actor(world.lee), invitation)
     row = acts.fresh(invitation)
-    assert row.invited_by == world.lee
-    assert row.upline_id == world.omar.pk  # the chain of sales is not rewritten
+    assert (row.invited_by, row.upline_id) == (world.lee, world.lee.pk)
+    adopted, resent = acts.trail(world.practice)[-2:]
+    assert (adopted.action, resent.action) == ("invitation.adopted", "invitation.resent")
+    assert (adopted.target_id, adopted.actor_id) == (str(invitation.pk), world.lee.pk)
+    assert adopted.changes == {"invited_by": [str(world.omar.pk), str(world.lee.pk)]}
     accepted = acts.accept(row)
     assert acts.memberships(accepted.user)[0].invited_by == world.lee
     assert accepted.user.invited_by == world.lee

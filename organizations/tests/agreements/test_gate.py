@@ -172,7 +172,7 @@ def empty(world: World, **values: Any) -> Organization:
 @pytest.mark.seed("S2.18")
 def test_first_person__invited_by_the_platform__runs_it_and_signs_right_after_joining(world: World) -> None:
     made, here = empty(world), "/o/hill-street/invitations/new/"
-    response = submit(browser(world.ana), here, invitation_type="office_admin", email="nora@example.org")
+    response = submit(browser(world.ana), here, invitation_type="doctor", email="nora@example.org")
     assert response.status_code == 302
     with platform("test"):
         token = acts.token_of(UserInvitation.objects.get(organization=made))
@@ -182,7 +182,7 @@ def test_first_person__invited_by_the_platform__runs_it_and_signs_right_after_jo
     assert (joined.status_code, joined["Location"]) == (302, "/o/hill-street/agreements/sign/")
     with platform("test"):
         member = Membership.objects.get(organization=made)
-    assert (member.role, member.is_org_admin) == ("office_admin", True)
+    assert (member.role, member.is_org_admin) == ("doctor", True)
     with tenant(made), pytest.raises(BaaRequired):
         require_patient_data_open(organization=made, at=timezone.now())
 
@@ -193,14 +193,13 @@ def test_first_person__two_invited__the_second_waits_for_the_signature_and_runs_
 ) -> None:
     made = empty(world)
     first, second = (
-        acts.invite(world.actor(world.ana, made), "medical_staff", email)
-        for email in ("a@example.org", "b@example.org")
+        acts.invite(world.actor(world.ana, made), "doctor", email) for email in ("a@example.org", "b@example.org")
     )
     joined = acts.accept(first)
     assert joined.has_to_sign
     with pytest.raises(AgreementMissing):
         acts.accept(second)
-    body = NURSE | {"email": "c@example.org"}  # somebody runs it now: nobody is exempt any more
+    body = {"invitation_type": "doctor", "email": "c@example.org"}  # somebody runs it now: nobody is exempt any more
     problem(call(sign_in(world.ana), "POST", "", body, at=made), 403, "baa_required", "invitation_type")
     agreement(made)
     later = acts.accept(second)
@@ -212,10 +211,10 @@ def test_first_person__two_invited__the_second_waits_for_the_signature_and_runs_
 
 
 @pytest.mark.seed("S2.18")
-@pytest.mark.parametrize("act", ["resend", "renew", "role", "new link"])
+@pytest.mark.parametrize("act", ["resend", "renew", "new link"])
 def test_first_person__sent_again_before_the_agreement__goes_out(world: World, sign_in: SignIn, act: str) -> None:
     made = empty(world)
-    invitation = acts.invite(world.actor(world.ana, made), "medical_staff")
+    invitation = acts.invite(world.actor(world.ana, made), "doctor")
     if act in ("renew", "new link"):
         with platform("test"):
             now = timezone.now()
@@ -228,7 +227,6 @@ def test_first_person__sent_again_before_the_agreement__goes_out(world: World, s
         ask = {
             "resend": ("POST", f"{invitation.pk}/resend/", None),
             "renew": ("POST", f"{invitation.pk}/renew/", None),
-            "role": ("PATCH", f"{invitation.pk}/", {"invitation_type": "office_admin"}),
         }[act]
         assert call(sign_in(world.ana), *ask, at=made).status_code == 200
     assert acts.accept(invitation).has_to_sign
@@ -240,16 +238,42 @@ def test_first_person__invited_by_a_member_who_does_not_run_it__nobody_is_exempt
         doctor = MembershipFactory(organization=made, role="doctor", is_org_admin=False)
     actor = replace(world.actor(world.lee, made), user=doctor.user, is_org_admin=False)
     with pytest.raises(BaaRequired):
-        acts.invite(actor)
-    acts.invite(world.actor(world.ana, made))
+        acts.invite(actor, "medical_staff")
+    acts.invite(world.actor(world.ana, made), "doctor")
+
+
+@pytest.mark.seed("S2.18")
+@pytest.mark.parametrize("role", ["office_admin", "medical_staff"])
+def test_first_person__of_a_role_that_joins_what_somebody_runs__waits_for_an_agreement_and_runs_nothing(
+    world: World, sign_in: SignIn, role: str
+) -> None:
+    made, client = empty(world), sign_in(world.ana)
+    body = {"invitation_type": role, "email": "nora@example.org"}
+    problem(call(client, "POST", "", body, at=made), 403, "baa_required", "invitation_type")
+    head = {"invitation_type": "doctor", "email": "head@example.org"}
+    created = call(client, "POST", "", head, at=made)
+    assert created.status_code == 201
+    refused = call(client, "PATCH", f"{created.json()['id']}/", {"invitation_type": role}, at=made)
+    assert (refused.status_code, refused.json()["code"]) == (403, "baa_required")
+    agreement(made)
+    assert call(client, "POST", "", body, at=made).status_code == 201
+    with platform("test"):
+        joined = acts.accept(UserInvitation.objects.get(organization=made, email="nora@example.org"))
+    assert not joined.has_to_sign
+    with platform("test"):
+        assert not Membership.objects.get(organization=made).is_org_admin
+        first = acts.accept(UserInvitation.objects.get(organization=made, email="head@example.org"))
+        assert Membership.objects.get(organization=made, user=first.user).is_org_admin, "whoever was there before"
 
 
 def test_first_person__where_no_agreement_is_needed__runs_it_and_has_nothing_to_sign(world: World) -> None:
     made = empty(world, kind="distributor")
-    joined = acts.accept(acts.invite(world.actor(world.ana, made), "sales"))
+    seller = acts.accept(acts.invite(world.actor(world.ana, made), "sales", "rep@example.org"))
+    owner = acts.accept(acts.invite(world.actor(world.ana, made), "distributor"))
     with platform("test"):
-        assert Membership.objects.get(user=joined.user).is_org_admin
-    assert not joined.has_to_sign
+        assert not Membership.objects.get(user=seller.user).is_org_admin
+        assert Membership.objects.get(user=owner.user).is_org_admin
+    assert not (seller.has_to_sign or owner.has_to_sign)
 
 
 @pytest.mark.seed("S2.18")
