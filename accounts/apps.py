@@ -29,6 +29,7 @@ class AccountsConfig(AppConfig):
             UserSession,
         )
         from .registry import end_sessions_on_changed_roles, end_sessions_on_leaving
+        from .role_changes import mail_access_ended, mail_role_changed
 
         # The registry writes it, for browsers and tokens alike.
         user_logged_in.disconnect(dispatch_uid="update_last_login")
@@ -39,7 +40,9 @@ class AccountsConfig(AppConfig):
         reminder_due.connect(mail_ending, dispatch_uid="mail_agreement_ending")
         membership_ended.connect(end_sessions_on_leaving, dispatch_uid="end_sessions_on_leaving")
         membership_ended.connect(end_keys_on_leaving, dispatch_uid="end_keys_on_leaving")
+        membership_ended.connect(mail_access_ended, dispatch_uid="mail_access_ended")
         roles_changed.connect(end_sessions_on_changed_roles, dispatch_uid="end_sessions_on_changed_roles")
+        roles_changed.connect(mail_role_changed, dispatch_uid="mail_role_changed")
 
         register(
             User,

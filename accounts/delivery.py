@@ -24,6 +24,7 @@ from .links import LINKS, email_link_path
 from .mail import write_mail
 from .models import AccountMail, AccountMailKind, EmailChange, User
 from .outbox import LEASE, RUN_SECONDS, DeliveryStatus, due, outcome
+from .role_mail import ROLE_MAILS, role_values
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,11 @@ def _claim(*, at: datetime) -> AccountMail | None:
 def _send(connection: MailConnection, mail: AccountMail) -> bool:
     user = mail.user
     assert user is not None  # rows of nobody are made closed
-    written = write_mail(f"accounts/email/{mail.kind}", _values(mail, user), language=user.language)
+    values = _values(mail, user)
+    if values is None:
+        _finish(mail, DeliveryStatus.CANCELLED)
+        return False
+    written = write_mail(f"accounts/email/{mail.kind}", values, language=user.language)
     to = _recipient(mail, user)
     message = build_message(
         to=to,
@@ -88,9 +93,12 @@ def _send(connection: MailConnection, mail: AccountMail) -> bool:
     return True
 
 
-def _values(mail: AccountMail, user: User) -> dict[str, str]:
-    """Return what a mail says; links and days are looked up now, for the row holds ids and numbers only."""
+def _values(mail: AccountMail, user: User) -> dict[str, str] | None:
+    """Return what a mail says; links and days are looked up now, for the row holds ids and numbers only. None when it is
+    not so any more: then it is not sent."""
     kind = AccountMailKind(mail.kind)
+    if kind in ROLE_MAILS:
+        return role_values(mail, user)
     if kind in AGREEMENT_MAILS:
         return agreement_values(mail, user)
     facts = {name: str(value) for name, value in mail.facts.items()}

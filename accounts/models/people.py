@@ -148,6 +148,8 @@ class AccountMailKind(models.TextChoices):
     EXTERNAL_REMOVED = "external_removed", _("External sign-in removed")
     RESET_FORCED = "reset_forced", _("Password reset by an administrator")
     LEAVER_RECEIPT = "leaver_receipt", _("Receipt: somebody left")
+    ROLE_CHANGED = "role_changed", _("Role changed")
+    ACCESS_ENDED = "access_ended", _("Access ended")
     LICENSE_APPROVED = "license_approved", _("License approved")
     LICENSE_REJECTED = "license_rejected", _("License rejected")
     LICENSE_SUSPENDED = "license_suspended", _("License suspended")

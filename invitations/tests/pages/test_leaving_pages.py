@@ -81,7 +81,7 @@ def test_bulk__ticked__says_what_will_happen_then_what_became_of_each(world: Wor
     with platform("test"):
         assert not Membership.objects.active().filter(user=world.mia).exists()
     assert client.post(f"{PEOPLE}bulk/", {"csrfmiddlewaretoken": token, "act": "deactivate"}).status_code == 302
-    assert not AccountMail.objects.exists()
+    assert list(AccountMail.objects.values_list("kind", "user")) == [("access_ended", world.mia.pk)]
 
 
 @pytest.mark.seed("S2.12")
