@@ -27,6 +27,7 @@ from organizations.agreements.gate import (
     role_needs_agreement,
 )
 from organizations.models import Membership, MembershipStatus, Organization, OrganizationSettings
+from organizations.policies import InvitationPolicy
 from organizations.roles import HOME, SECOND_FACTOR_ROLES, OrganizationKind, Role, founds_organization
 from organizations.seats import lock_seats, release_seat
 from organizations.selectors import practices_administered_by, roles_in
@@ -144,6 +145,21 @@ def open_invitation(*, token: str, at: datetime) -> UserInvitation:
 def founds(invitation: UserInvitation) -> bool:
     """Say whether accepting founds an organization, so that the page asks for its name."""
     return founds_organization(Role(invitation.invitation_type), OrganizationKind(invitation.organization.kind))
+
+
+def terms_now(invitation: UserInvitation, *, at: datetime) -> Terms:
+    """Return the terms on which an invitation could be accepted now, for the page that shows it: whether who accepts is
+    the first who runs the organization, and has its agreement to sign. None of them where it would be refused."""
+    if founds(invitation):
+        return Terms(InvitationPolicy())
+    with platform("terms of an invitation"), suppress(DomainError):
+        return terms_at_acceptance(invitation, at=at)
+    return Terms(InvitationPolicy())
+
+
+def has_to_sign(terms: Terms, organization: Organization) -> bool:
+    """Say whether who is the first to run an organization finds its agreement unsigned."""
+    return terms.starts and needs_agreement(organization) and not terms.has_agreement
 
 
 def roles_already_held(invitation: UserInvitation, visitor: Visitor) -> list[Role]:
@@ -314,8 +330,8 @@ def _accept(
     starts = terms.starts and home.pk == invitation.organization_id
     _join(actor, invitation, home, role, is_founder=has_founded, starts=starts, at=at)
     queue_notice(invitation, Purpose.ACCEPTED, at=at)
-    has_to_sign = needs_agreement(home) and (has_founded or (starts and not terms.has_agreement))
-    return Accepted(user, home, role, is_new_user, has_founded, has_to_sign)
+    signs = (has_founded and needs_agreement(home)) or (starts and has_to_sign(terms, home))
+    return Accepted(user, home, role, is_new_user, has_founded, signs)
 
 
 def _terms(invitation: UserInvitation, *, founds_one: bool, at: datetime) -> Terms:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.mail import MailText, write_mail
 from healthivr.kernel.mail import build_message
-from organizations.roles import Role
+from organizations.roles import OrganizationKind, Role, founds_organization
 from organizations.selectors import is_in_organization
 
 from .models import Delivery, Purpose, UserInvitation
@@ -33,12 +33,16 @@ def invitation_values(invitation: UserInvitation, *, url: str) -> dict[str, str]
     with translation.override(invitation.language):
         label = str(Role(invitation.invitation_type).label)
         expiry = when(invitation.expires_at)
+    founds = founds_organization(Role(invitation.invitation_type), OrganizationKind(invitation.organization.kind))
     return {
         "invitation_type": label,
         "role_label": label,
         "invitation_url": url,
         "expiry_date": expiry,
         "organization_name": invitation.organization.name,
+        # Who founds an organization of their own is told where the inviter is from. Whom one invites to join need not be
+        # from there: the platform's administrators invite into every organization.
+        "is_to_join": "" if founds else "yes",
         "inviter_name": inviter.get_full_name() if inviter else "",
         "first_name": invitation.first_name,
         "message": invitation.message,

@@ -87,7 +87,7 @@ def test_invitation__message__multipart_with_the_headers_of_an_automatic_mail(wo
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
     assert all(part.get_content_charset() == "utf-8" for part in mail.iter_parts())
     assert mail["To"] == "nora@example.org"
-    assert mail["Subject"] == "Jun Lee (Lee Family Practice) invites you to healthivr"
+    assert mail["Subject"] == "Jun Lee invites you to Lee Family Practice on healthivr"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert {name.lower() for name in mail} == {
         "from",
@@ -128,6 +128,23 @@ def test_invitation__from_the_system__names_the_organization_alone(world: World)
     assert "None" not in acts.plain_text(mail)
 
 
+def test_invitation__of_the_platform_to_join_a_practice__does_not_say_that_the_inviter_is_from_there(
+    world: World,
+) -> None:
+    mail = mail_of(acts.invite(world.actor(world.ana, world.practice), "office_admin"))
+    assert mail["Subject"] == "Ana Ruiz invites you to Lee Family Practice on healthivr"
+    sentence = "Ana Ruiz invites you to Lee Family Practice on healthivr. Your role there: Office administrator."
+    for text in (acts.plain_text(mail), " ".join(Reader(acts.html_text(mail)).text.split())):
+        assert sentence in text
+        assert "of Lee Family Practice" not in text
+
+
+def test_invitation__that_founds_an_organization__says_where_the_inviter_is_from(world: World) -> None:
+    mail = mail_of(acts.invite(world.actor(world.ana, world.platform), "chp_admin"))
+    assert mail["Subject"] == "Ana Ruiz (healthivr platform) invites you to healthivr"
+    assert "Ana Ruiz of healthivr platform invites you to healthivr." in acts.plain_text(mail)
+
+
 def test_invitation__without_name_and_note__no_empty_places(world: World) -> None:
     mail = mail_of(acts.invite(world.actor(world.lee)))
     text = acts.plain_text(mail)
@@ -147,11 +164,11 @@ def test_invitation__anything_typed__arrives_as_plain_text(world: World, typed: 
     invitation = acts.invite(world.actor(world.lee), first_name=typed, message=f"{typed}\nsecond line")
     mail = mail_of(invitation)
     shown = " ".join(typed.split())
-    assert mail["Subject"] == f"{shown} Lee ({shown}) invites you to healthivr"
+    assert mail["Subject"] == f"{shown} Lee invites you to {shown} on healthivr"
     text, html = acts.plain_text(mail), Reader(acts.html_text(mail))
     assert f"Hello {shown},\n" in text
     assert f"{typed}\nsecond line" in text
-    assert f"{shown} Lee of {typed} invites you to healthivr." in text
+    assert f"{shown} Lee invites you to {typed} on healthivr." in text
     flat = " ".join(html.text.split())
     assert flat.count(shown) >= 4  # the name, the inviter, the organization, the note
     assert not html.elements & {"script", "img", "form", "input", "iframe", "object", "link", "base", "svg"}

@@ -137,6 +137,7 @@ def wrong_account(request: HttpRequest, invitation: UserInvitation, *, token: st
 def invitation_facts(invitation: UserInvitation, visitor: acceptance.Visitor) -> dict[str, Any]:
     """Return what an invited person is told: who, where, as what, until when; of a further role, beside which one."""
     role = Role(invitation.invitation_type)
+    terms = acceptance.terms_now(invitation, at=timezone.now())
     return {
         "invitation": invitation,
         "organization_name": invitation.organization.name,
@@ -144,6 +145,8 @@ def invitation_facts(invitation: UserInvitation, visitor: acceptance.Visitor) ->
         "role": role,
         "role_sentence": ROLE_SENTENCES[role],
         "founds": acceptance.founds(invitation),
+        "starts": terms.starts,
+        "is_to_sign": acceptance.has_to_sign(terms, invitation.organization),
         "held": ", ".join(str(held.label) for held in acceptance.roles_already_held(invitation, visitor)),
         "expires": when(invitation.expires_at),  # in the same words as the mail
     }

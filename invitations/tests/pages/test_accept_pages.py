@@ -227,6 +227,35 @@ def test_link__of_a_member_for_the_role_that_they_have__no_further_role(world: W
     assert "further role" not in read(browser(world.omar).get(link(invitation))).text
 
 
+# --- the first -------------------------------------------------------------------------------------------------------
+def test_landing_and_form__first_of_a_practice__told_that_they_run_it_and_sign_its_agreement(world: World) -> None:
+    with platform("test"):
+        practice = OrganizationFactory(name="Newhill Clinic", agreement=False)
+    invitation = acts.invite(world.actor(world.ana, practice), "doctor")
+    client = browser()
+    landing = read(client.get(link(invitation)))
+    assert landing.title == "Invitation to Newhill Clinic · healthivr"
+    assert "Ana Ruiz, Newhill Clinic" not in landing.main
+    sentence = (
+        "You are the first to join, so you run Newhill Clinic. After accepting, you sign its agreement with the platform."
+    )
+    assert sentence in landing.main
+    page = read(client.get(go_on(client, invitation)))
+    assert "Doctor in Newhill Clinic." in page.main
+    assert sentence in page.main
+    agreement(practice)
+    signed = read(client.get(ACCEPT))
+    assert "You are the first to join, so you run Newhill Clinic." in signed.main
+    assert "sign its agreement" not in signed.main
+
+
+def test_landing_and_form__practice_that_somebody_runs__not_told_that_they_run_it(world: World) -> None:
+    invitation = acts.invite(world.actor(world.ana, world.practice), "doctor")
+    client = browser()
+    assert "you run" not in read(client.get(link(invitation))).main
+    assert "you run" not in read(client.get(go_on(client, invitation))).main
+
+
 # --- founding --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("kind", "invitation_type", "label"),
