@@ -28,12 +28,12 @@ def keys(request: PersonalRequest) -> HttpResponse:
 def new_key(request: PersonalRequest) -> HttpResponse:
     """Make a key, and show it this once."""
     if once.was_done(request):
-        text = _("That key is made, and was shown once. If you did not copy it, end it below and make another.")
-        messages.warning(request, text)
-        return redirect("accounts:keys")
+        return _made_before(request)
     organizations = choices_of(request.user)
     form = ApiKeyForm(request.POST if request.method == "POST" else None, organizations=organizations)
     if form.is_valid():
+        if not once.is_first(request):
+            return _made_before(request)
         try:
             key, secret = create_key(
                 user=request.user,
@@ -48,6 +48,12 @@ def new_key(request: PersonalRequest) -> HttpResponse:
             return render(request, "accounts/key_created.html", {"key": key, "secret": secret})
     context = {"form": form, "has_organization": bool(organizations), "once": once.new_name()}
     return render(request, "accounts/new_key.html", context, status=422 if form.errors else 200)
+
+
+def _made_before(request: PersonalRequest) -> HttpResponse:
+    text = _("That key is made, and was shown once. If you did not copy it, end it below and make another.")
+    messages.warning(request, text)
+    return redirect("accounts:keys")
 
 
 @require_POST

@@ -6,7 +6,10 @@ nowhere, so a repeated form shows nothing; it says what to do instead.
 
 import secrets
 
+from django.core.cache import cache
 from django.http import HttpRequest
+
+from organizations.views import PersonalRequest
 
 FIELD = "once"
 DONE = "done_once"
@@ -22,6 +25,14 @@ def new_name() -> str:
 def was_done(request: HttpRequest) -> bool:
     """Say whether this very form was sent before, and did what it does."""
     return request.POST.get(FIELD) in request.session.get(DONE, [])
+
+
+def is_first(request: PersonalRequest) -> bool:
+    """Say whether no equal request is being answered at this very moment: the session of each was read before the other
+    wrote it. What is sent again by itself after a fresh proof is no equal one, nor is a form that is shown with its
+    mistakes, which has another name."""
+    name, session = request.POST.get(FIELD, "")[:40], request.user_session
+    return not name or cache.add(f"once:{session.pk}:{session.verified_at.timestamp()}:{name}", True, timeout=60)
 
 
 def note_done(request: HttpRequest) -> None:

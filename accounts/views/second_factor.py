@@ -101,7 +101,7 @@ def overview(request: PersonalRequest) -> HttpResponse:
 @never_cache
 def replace_codes(request: PersonalRequest) -> HttpResponse:
     """New recovery codes, shown this once."""
-    if once.was_done(request):
+    if once.was_done(request) or not once.is_first(request):
         return _shown_before(request, _("Your recovery codes were replaced before, and the new ones were shown once."))
     try:
         codes = second_factor.replace_recovery_codes(

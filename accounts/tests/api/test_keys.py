@@ -18,6 +18,7 @@ from accounts.registry import end_sessions_of
 from audit.models import AuditEvent, Outcome
 from healthivr.testing.factories import PASSWORD, MembershipFactory
 from healthivr.testing.pages import parse, read
+from healthivr.testing.races import race
 from healthivr.testing.world import World
 from healthivr.tests.test_limits import mounted_api_views
 from invitations.tests.api.calls import problem
@@ -429,6 +430,21 @@ def test_page__sent_again__makes_no_second_key_and_says_so(world: World, sign_in
     form["once"] = parse(client.get("/profile/keys/new/").text).all("input", name="once")[0]["value"]
     assert client.post("/profile/keys/new/", form).status_code == 200
     assert ApiKey.objects.count() == 2
+
+
+def test_page__sent_twice_at_the_same_moment__makes_one_key(committed_world: World) -> None:
+    client = Client()
+    client.force_login(committed_world.lee)
+    form = {"name": "Night", "organization": "lee-family-practice", "scopes": "invitations:read", "days": "30"}
+    form["once"] = parse(client.get("/profile/keys/new/").text).all("input", name="once")[0]["value"]
+
+    def send_it() -> int:
+        same = Client()
+        same.cookies = client.cookies
+        return int(same.post("/profile/keys/new/", form).status_code)
+
+    assert sorted(race(send_it, send_it)) == [200, 302]
+    assert ApiKey.objects.count() == 1
 
 
 @pytest.mark.parametrize("change", [{"name": ""}, {"scopes": "x"}, {"days": "0"}, {"organization": "stone-clinic"}])
