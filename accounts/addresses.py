@@ -26,8 +26,9 @@ from .registry import end_sessions_of
 from .services import confirm_password
 
 LINK_LIFE = timedelta(hours=1)
-#: How long a wish is kept: long enough for its mails to leave and for support to be asked about it.
-KEPT = timedelta(days=30)
+#: How long a wish is kept: long enough for its mails to leave and for support to be asked about it, and longer than an
+#: expired invitation can be renewed by whoever has the old mailbox (invitations/acceptance.py asks who has left it).
+KEPT = timedelta(days=31)
 
 
 #: Sent just before somebody's address changes, in its transaction and before its locks, with user, old_email, new_email,

@@ -284,7 +284,7 @@ def test_confirm__one_link_twice_at_once__one_wins(committed_world: World, now: 
 
 
 def test_wishes__of_long_ago__are_forgotten(world: World, now: datetime) -> None:
-    ask(world.lee, at=now - timedelta(days=31))
+    ask(world.lee, at=now - timedelta(days=32))
     recent = ask(world.omar, at=now)
     assert forget_email_changes(at=now) == 1
     assert list(EmailChange.objects.all()) == [recent]

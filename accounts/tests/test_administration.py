@@ -1,5 +1,6 @@
 """What administrators do about accounts: on, off, void a password, sign out, unlock."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from audit.models import AuditEvent
 from healthivr.embedded.mail_sink import MailSink
 from healthivr.kernel.errors import LinkClosed, NotFound, NotPermitted
 from healthivr.testing.factories import PASSWORD, MembershipFactory
+from healthivr.testing.pages import browser, read, submit
 from healthivr.testing.races import race
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
@@ -172,6 +174,35 @@ def test_reset__again__earlier_link_is_dead_and_one_mail_waits(world: World) -> 
     with pytest.raises(LinkClosed):
         services.open_reset_link(uid=uid, token=token)
     assert sorted(AccountMail.objects.values_list("status", flat=True)) == ["cancelled", "queued"]
+
+
+@pytest.mark.seed("S2.14")
+@pytest.mark.parametrize("times", [1, 2])
+def test_reset__the_voided_password_chosen_again__refused_and_another_taken(world: World, times: int) -> None:
+    paths = [forced_reset_link_path(fresh(world.mia))]
+    for _time in range(times):
+        do(force_password_reset, world.actor(world.lee), world.mia)
+        paths.append(forced_reset_link_path(fresh(world.mia)))
+    *earlier, path = paths
+    client = browser()
+    for dead in earlier:
+        assert client.get(dead).status_code == 410
+    for typed in (PASSWORD, unicodedata.normalize("NFKD", PASSWORD)):
+        page = read(submit(client, path, password=typed), 422)
+        assert page.errors == {"password": ["This is the password that was taken back. Choose another one."]}
+    assert not fresh(world.mia).has_usable_password()
+    assert fresh(world.mia).must_change_password
+    assert submit(client, path, password="nineteen purple elephants").status_code == 302
+    assert fresh(world.mia).check_password("nineteen purple elephants")
+
+
+def test_reset__of_who_chose_another_since__the_first_password_is_theirs_to_take(world: World) -> None:
+    do(force_password_reset, world.actor(world.lee), world.mia)
+    assert submit(browser(), forced_reset_link_path(fresh(world.mia)), password="nineteen purple elephants")
+    do(force_password_reset, world.actor(world.lee), world.mia)
+    path = forced_reset_link_path(fresh(world.mia))
+    assert submit(browser(), path, password="nineteen purple elephants").status_code == 422
+    assert submit(browser(), path, password=PASSWORD).status_code == 302
 
 
 def test_reset__who_is_switched_off__refused(world: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 
 from accounts import factor_reset
@@ -163,6 +164,26 @@ def test_link__after_an_hour__closed(world: World, seconds: int, works: bool) ->
 
 
 @pytest.mark.seed("S2.13")
+def test_link__mailed_to_an_address_that_is_no_longer_theirs__closed_and_says_nothing_of_the_new_one(
+    world: World,
+) -> None:
+    phone_of(world.omar)
+    start(world, world.omar)
+    path, person = factor_reset_path(world.omar), browser()
+    assert read(person.get(path)).heading == "Remove your second factor"
+    User.objects.filter(pk=world.omar.pk).update(email="omar.new@example.org")
+    closed = read(person.get(path), 410)
+    assert "your address has changed" in closed.main
+    assert "omar.new" not in person.get(path).text
+    token = closed.tree.all("input", name="csrfmiddlewaretoken")
+    sent = {"password": PASSWORD, "csrfmiddlewaretoken": token[0]["value"] if token else ""}
+    stranger = Client()
+    assert stranger.post(path, sent).status_code == 410
+    assert is_enrolled(world.omar)
+    assert submit(person, factor_reset_path(User.objects.get(pk=world.omar.pk)), password=PASSWORD).status_code == 302
+    assert not is_enrolled(world.omar)
+
+
 def test_link__after_the_password_was_set_anew__closed(world: World) -> None:
     """Who holds the mailbox alone gets nowhere: a new password by mail closes the link that was mailed."""
     phone_of(world.mia)

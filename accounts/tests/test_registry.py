@@ -120,6 +120,25 @@ def test_idle__two_organizations__the_stricter_policy_holds_everywhere(world: Wo
     assert client.get("/profile/").status_code == 302
 
 
+@pytest.mark.seed("C24")
+@pytest.mark.parametrize(
+    ("minutes", "seconds", "is_in"), [(30, -1, True), (30, 1, False), (5, -1, True), (5, 1, False)]
+)
+def test_idle__policy_of_the_organization__lived_through_to_its_last_second(
+    world: World, minutes: int, seconds: int, is_in: bool
+) -> None:
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.practice).update(idle_minutes=minutes)
+    client = browser(world.mia)
+    session = only_session(world.mia)
+    late = timedelta(minutes=minutes, seconds=seconds)
+    found = registry.present_session(session_id=session.pk, at=session.last_seen_at + late)
+    assert found is not None
+    assert found.over == (None if is_in else SessionEnd.IDLE)
+    age(session, by=late - timedelta(seconds=seconds < 0) * 20)
+    assert client.get("/profile/").status_code == (200 if is_in else 302)
+
+
 @pytest.mark.seed("S3.5")
 def test_absolute__twenty_four_hours__over_however_busy(world: World) -> None:
     client = browser(world.mia)

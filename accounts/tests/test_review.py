@@ -15,7 +15,7 @@ from accounts.people.review import access_page, export_access, review_several
 from audit.models import AuditEvent
 from healthivr.kernel.errors import Malformed, NotPermitted
 from healthivr.kernel.spreadsheets import csv_text, safe_cell
-from healthivr.testing.factories import MembershipFactory, UserFactory
+from healthivr.testing.factories import InvitationFactory, MembershipFactory, UserFactory
 from healthivr.testing.pages import browser, read
 from healthivr.testing.world import World
 from organizations.actor import StepUpRequired
@@ -163,6 +163,24 @@ def test_page__end__shows_whom_first_and_asks_why__then_ends(world: World) -> No
         ended = Membership.objects.filter(status="ended").values_list("user", flat=True)
         assert set(ended) == {world.mia.pk, world.omar.pk}
         assert set(AuditEvent.objects.filter(action="membership.ended").values_list("reason", flat=True)) == {"Moved"}
+
+
+def test_page__end_of_who_has_sent_invitations__says_how_many_nobody_could_accept(world: World) -> None:
+    own: dict[str, Any] = {"organization": world.practice, "invited_by": world.omar}
+    with platform("test"):
+        for closed in ("overdue", "cancelled", "expired"):
+            InvitationFactory(**own, **{closed: True})
+        InvitationFactory(organization=world.strange_practice, invited_by=world.omar)
+    client = browser(world.lee)
+    token = read(client.get(HERE)).tree.all("input", name="csrfmiddlewaretoken")[0]["value"]
+    chosen = [str(pk) for pk in ids(world.mia, world.omar)]
+    sent = {"csrfmiddlewaretoken": token, "ids": chosen, "verdict": "end"}
+    assert "open invitation" not in read(client.post(HERE, sent)).main
+    for count, said in ((1, "1 open invitation that they sent."), (2, "2 open invitations that they sent.")):
+        with platform("test"):
+            InvitationFactory(**own)
+        items = read(client.post(HERE, sent)).tree.all("main")[0].all("li")
+        assert [said in item.text for item in items[-2:]] == [True, False], count
 
 
 def test_page__end_of_nobody__says_to_tick(world: World) -> None:

@@ -535,6 +535,17 @@ def test_accept__password_made_of_the_organizations_name__refused(world: World, 
     acts.accept(invitation)
 
 
+@pytest.mark.seed("S0.38")
+@pytest.mark.parametrize("password", ["hillstreetfamilyclinic", "Hill-Street-Family-Clinic-2026"])
+def test_accept__founders_password_made_of_the_name_typed_beside_it__refused(world: World, password: str) -> None:
+    sales = world.member(Role.SALES, OrganizationKind.DISTRIBUTOR)
+    founding = acts.invite(sales, "doctor")
+    with acts.nothing_written(), pytest.raises(PasswordRefused) as refusal:
+        acts.accept(founding, password=password, organization_name="Hill Street Family Clinic")
+    assert "your organization" in refusal.value.extra["reasons"][0]
+    acts.accept(founding, password=password, organization_name="North Star")
+
+
 @pytest.mark.parametrize("field", ["first_name", "last_name"])
 @pytest.mark.parametrize("typed", ["", "  ", "\n", "x" * 101])
 def test_accept__name_missing_or_too_long__malformed_and_nothing_consumed(world: World, field: str, typed: str) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from accounts.addresses import confirm_email_change, request_email_change
+from accounts.addresses import KEPT, LINK_LIFE, confirm_email_change, request_email_change
 from accounts.delivery import relay_due_account_mail
 from accounts.links import email_link_path
 from accounts.models import AccountMail, User, UserSession
@@ -20,6 +20,7 @@ from healthivr.testing.factories import PASSWORD, InvitationFactory, MembershipF
 from healthivr.testing.races import race
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
+from invitations.acceptance import RENEWABLE_FOR
 from invitations.errors import HeirNotEntitled, InvitationClosed, InviterNotEntitled
 from invitations.leaving import Receipt, leave_organization, preview_leaving, receipts
 from invitations.models import INVITEE_LEFT, INVITEE_MOVED, INVITER_LEFT, UserInvitation
@@ -474,5 +475,6 @@ def test_new_link__expired_before_the_address_changed__refused_to_the_old_mailbo
     for days in (0, 22):  # renewable for thirty days after the eighth
         with acts.nothing_written(), pytest.raises(InviterNotEntitled):
             acts.ask_for_new_link(token, at=timezone.now() + timedelta(days=days))
+    assert KEPT >= RENEWABLE_FOR + LINK_LIFE, "or the change is forgotten before the link is"
     move(world.mia, "mia@example.org")
     acts.ask_for_new_link(token)

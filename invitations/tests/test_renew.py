@@ -201,7 +201,9 @@ def test_renew__inviter_lost_the_right__adopted(world: World) -> None:
     with platform("test"):
         Membership.objects.filter(user=world.omar).update(role=Role.MEDICAL_STAFF)
     renew(world.actor(world.lee), invitation)
-    assert acts.fresh(invitation).invited_by == world.lee
+    row = acts.fresh(invitation)
+    assert (row.invited_by, row.upline_id) == (world.lee, world.lee.pk)
+    assert acts.actions(world.practice)[-2:] == ["invitation.adopted", "invitation.renewed"]
     acts.accept(invitation)
 
 

@@ -219,7 +219,9 @@ def test_resend__inviter_still_entitled__stays_the_inviter(world: World) -> None
         doctor = MembershipFactory(organization=world.practice, role=Role.DOCTOR)
     invitation = acts.invite(Actor(doctor.user, world.practice, frozenset({Role.DOCTOR})))
     resend(world.actor(world.lee), invitation)
-    assert acts.fresh(invitation).invited_by == doctor.user
+    row = acts.fresh(invitation)
+    assert (row.invited_by, row.upline_id) == (doctor.user, doctor.user.pk)
+    assert "invitation.adopted" not in acts.actions(world.practice)
 
 
 @pytest.mark.seed("S4.20")

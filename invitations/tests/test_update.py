@@ -302,8 +302,11 @@ def test_update__expiry_of_somebody_who_lost_the_right__adopted(world: World) ->
         Membership.objects.filter(user=world.omar).update(role=Role.MEDICAL_STAFF)
     update(world.actor(world.lee), invitation, first_name="Nora")
     assert acts.fresh(invitation).invited_by == world.omar
+    assert "invitation.adopted" not in acts.actions(world.practice)
     update(world.actor(world.lee), invitation, expires_in_hours=24)
-    assert acts.fresh(invitation).invited_by == world.lee
+    row = acts.fresh(invitation)
+    assert (row.invited_by, row.upline_id) == (world.lee, world.lee.pk)
+    assert acts.actions(world.practice).count("invitation.adopted") == 1
 
 
 def test_update__inviter_still_entitled__stays_the_inviter(world: World) -> None:

@@ -17,11 +17,13 @@ from healthivr.kernel.errors import NotFound, NotPermitted
 from healthivr.testing.factories import MembershipFactory, UserFactory
 from healthivr.testing.races import race
 from healthivr.testing.world import World
+from invitations.seats import count_seats
 from organizations.actor import Actor
 from organizations.models import Membership, OrganizationSettings
 from organizations.roles import Role
 from organizations.selectors import people, person
 from organizations.services import (
+    AccountInactive,
     AdministrationFixed,
     AlreadyMember,
     LastAdministrator,
@@ -115,6 +117,23 @@ def test_end__person_with_a_second_role__keeps_the_seat_and_nobody_is_told(world
         assert (seats(world), len(heard)) == (3, 1)
     finally:
         membership_ended.disconnect(listener)
+
+
+@pytest.mark.seed("S4.11")
+def test_end__person_who_is_switched_off_with_two_roles__one_seat_is_free_and_only_after_the_last(
+    world: World, now: datetime
+) -> None:
+    with platform("test"):
+        second = MembershipFactory(organization=world.practice, user=world.omar, role=Role.MEDICAL_STAFF)
+        OrganizationSettings.objects.filter(organization=world.practice).update(seats_used=4)
+        User.objects.filter(pk=world.omar.pk).update(is_active=False)
+    with tenant(world.practice):
+        end_membership(actor=world.actor(world.lee), membership_id=second.pk, reason="", at=now)
+    assert seats(world) == 4
+    end(world, world.omar, by=world.lee, at=now)
+    assert seats(world) == 3
+    with platform("test"):
+        assert count_seats(world.practice) == 3
 
 
 @pytest.mark.seed("S0.24")
@@ -251,6 +270,19 @@ def test_administrator__made_and_unmade__one_event_each_with_both_sides(world: W
     assert made.action == unmade.action == "membership.administrator_changed"
     assert made.changes == {"is_org_admin": ["false", "true"]}
     assert unmade.changes == {"is_org_admin": ["true", "false"]}
+
+
+@pytest.mark.seed("S2.20")
+def test_administrator__who_is_switched_off__not_made_one_until_on_again(world: World) -> None:
+    User.objects.filter(pk=world.mia.pk).update(is_active=False)
+    with pytest.raises(AccountInactive):
+        administer(world, world.mia, True, by=world.lee)
+    assert not membership_of(world.mia).is_org_admin
+    assert events(world) == []
+    User.objects.filter(pk=world.mia.pk).update(is_active=True)
+    assert administer(world, world.mia, True, by=world.lee).is_org_admin
+    User.objects.filter(pk=world.mia.pk).update(is_active=False)
+    assert not administer(world, world.mia, False, by=world.lee).is_org_admin
 
 
 def test_administrator__as_it_is__no_event(world: World) -> None:

@@ -485,3 +485,14 @@ def test_key__refused_for_a_scope_it_lacks__the_trail_has_the_attempt_and_the_ke
         event = AuditEvent.objects.get(action="access.refused")
     assert (event.actor_id, event.detail["api_key"]) == (world.lee.pk, str(ApiKey.objects.get().pk))
     assert (event.detail["method"], event.outcome) == ("POST", Outcome.REFUSED)
+
+
+@pytest.mark.seed("S2.13")
+def test_key__of_who_is_switched_off__opens_nothing_whatever_became_of_the_key(world: World, make: Make) -> None:
+    secret = make(world.lee)
+    assert post_with(secret).status_code == 201
+    with platform("test"):
+        MembershipFactory(organization=world.practice, is_org_admin=True)  # the database keeps one who may sign in
+    User.objects.filter(pk=world.lee.pk).update(is_active=False)
+    assert ApiKey.objects.get().ended_at is None, "by SQL: nothing ended the key"
+    problem(post_with(secret), 401, "token_invalid")

@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User, UserSession
+from audit.models import AuditEvent
 from healthivr.testing.factories import PASSWORD
 from healthivr.testing.factors import phone_of
 from healthivr.testing.pages import browser, read, submit
@@ -16,7 +17,7 @@ from healthivr.testing.world import World
 from organizations import views
 from organizations.actor import StepUpRequired
 from organizations.forms import ServiceForm
-from organizations.models import OrganizationSettings
+from organizations.models import Membership, OrganizationSettings
 from organizations.tenancy import platform
 
 SETTINGS = "/o/lee-family-practice/settings/"
@@ -62,6 +63,38 @@ def test_page__that_needs_a_fresh_proof__leads_here_and_back(world: World) -> No
     assert response["Location"] == "/profile/second-factor/enrol/"
     assert client.session.session_key != before
     assert read(client.get(response["Location"])).heading == "Set up another app"
+
+
+@pytest.mark.seed("S0.23")
+def test_trail__a_question_for_a_proof_and_a_refusal__are_two_things(world: World) -> None:
+    def recorded() -> list[tuple[str, str, str]]:
+        with platform("test"):
+            found = AuditEvent.objects.filter(organization_id=world.practice.pk).order_by("sequence")
+            return [(event.action, event.detail["code"], event.detail["method"]) for event in found]
+
+    with platform("test"):
+        change = f"/o/lee-family-practice/people/{Membership.objects.get(user=world.mia).pk}/role/"
+    users, place = f"/api/v1/admin/users/{world.mia.pk}/", {"X-Organization": "lee-family-practice"}
+    page, api = Client(), Client()
+    for client in (page, api):
+        client.force_login(world.lee)
+    grow_old(world.lee)
+    assert page.post(change, {"role": "office_admin"}).status_code == 403
+    sent = {"role": "office_admin"}
+    asked = api.patch(users, sent, content_type="application/json", headers=place)
+    assert (asked.status_code, asked.json()["code"]) == (403, "step_up_required")
+    assert recorded() == [
+        ("session.proof_asked", "step_up_required", "POST"),
+        ("session.proof_asked", "step_up_required", "PATCH"),
+    ]
+    client = Client()
+    client.force_login(world.mia)
+    assert client.post(change, {"role": "office_admin"}).status_code == 403
+    assert client.patch(users, sent, content_type="application/json", headers=place).status_code == 403
+    assert recorded()[2:] == [
+        ("access.refused", "not_permitted", "POST"),
+        ("access.refused", "not_permitted", "PATCH"),
+    ]
 
 
 @pytest.mark.seed("S3.1")

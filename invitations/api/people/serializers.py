@@ -193,6 +193,9 @@ class LeavingSerializer(serializers.Serializer[Leaving]):
     memberships = serializers.SerializerMethodField()
     sessions = serializers.IntegerField()
     invitations = LeftInvitationSerializer(many=True)
+    own_invitation = LeftInvitationSerializer(
+        allow_null=True, help_text="Their own, to another role here: cancelled in any case."
+    )
     heirs = NamedSerializer(many=True, help_text="Who may take the invitations over: `hand_over_to`.")
     below = serializers.IntegerField(help_text="How many stand below in the sales chain, wherever they are.")
     below_here = NamedSerializer(many=True, help_text="Those of them in this organization.")

@@ -8,10 +8,13 @@ from django.db import models
 from django.test import Client
 from django.utils import timezone
 
+from accounts.lockout import is_locked, reserve_guess
 from accounts.models import User, UserSession
+from audit.models import AuditEvent
 from healthivr.testing.factories import MembershipFactory
 from healthivr.testing.sessions import session_of
 from healthivr.testing.world import World
+from invitations.tests import acts
 from organizations.models import Membership, Organization
 from organizations.roles import Role
 from organizations.tenancy import platform
@@ -187,10 +190,57 @@ def test_sessions__listed_and_ended(world: World) -> None:
     problem(call(world.lee, "DELETE", path, {"session_id": str(row.pk)}), 404, "not_found")
 
 
+@pytest.mark.seed("S2.11", "S3.3")
+def test_support__at_home__sees_people_everywhere_unlocks_them_and_does_nothing_else(world: World) -> None:
+    with platform("test"):
+        support = MembershipFactory(organization=world.platform, role=Role.SUPPORT).user
+    at, now = world.platform, timezone.now()
+    people = call(support, "GET", "?limit=100", at=at).json()["results"]
+    assert {"mia@example.org", "stone@example.org", "ana@example.org"} <= {row["email"] for row in people}
+    assert call(support, "GET", f"{world.mia.pk}/", at=at).json()["email"] == "mia@example.org"
+    for user in (world.mia, world.ana):
+        for _guess in range(5):
+            reserve_guess(email=user.email, known_browser="", at=now)
+    assert "mia@example.org" in str(call(support, "GET", "?status=locked", at=at).json())
+    assert call(support, "POST", f"{world.mia.pk}/unlock/", at=at).status_code == 200
+    assert not is_locked(world.mia, at=now)
+    with platform("test"):
+        assert AuditEvent.objects.get(action="account.unlocked").actor_id == support.pk
+    problem(call(support, "POST", f"{world.ana.pk}/unlock/", at=at), 403, "outranked")
+    assert is_locked(world.ana, at=now)
+    acts_of_others: list[tuple[str, str, Any]] = [
+        ("PATCH", "", {"role": "lab_tech"}),
+        ("PATCH", "password/", {}),
+        ("PATCH", "deactivate/", {"reason": "x"}),
+        ("POST", "roles/", {"role": "privacy_officer"}),
+        ("GET", "sessions/", None),
+        ("DELETE", "sessions/", {}),
+        ("GET", "leave/", None),
+        ("POST", "leave/", {"reason": "x"}),
+    ]
+    for method, path, body in acts_of_others:
+        problem(call(support, method, f"{world.mia.pk}/{path}", body, at=at), 403, "not_permitted")
+        assert call(world.ana, method, f"{world.mia.pk}/{path}", body, at=at).status_code != 403
+    problem(call(support, "GET", at=world.practice), 404, "not_found")
+
+
+def test_support__of_an_ordinary_organization__is_nobody_special(world: World) -> None:
+    with platform("test"):
+        support = MembershipFactory(organization=world.platform, role=Role.SUPPORT).user
+        Membership.objects.filter(user=support).update(status="ended", ended_at=timezone.now())
+        MembershipFactory(organization=world.practice, user=support, role=Role.MEDICAL_STAFF)
+    problem(call(support, "GET", at=world.platform), 404, "not_found")
+    assert "stone@example.org" not in call(support, "GET", at=world.practice).content.decode()
+
+
 @pytest.mark.seed("S2.13", "S2.15", "S3.50")
 def test_leave_bulk_and_resend__by_api__as_on_the_pages(world: World) -> None:
     preview = call(world.lee, "GET", f"{world.mia.pk}/leave/").json()
     assert (preview["memberships"], preview["invitations"]) == (["medical_staff"], [])
+    assert preview["own_invitation"] is None
+    own = acts.invite(world.actor(world.lee), "office_admin", world.mia.email)
+    preview = call(world.lee, "GET", f"{world.mia.pk}/leave/").json()
+    assert preview["own_invitation"]["id"] == str(own.pk)
     rows = call(
         world.lee,
         "POST",
@@ -199,7 +249,8 @@ def test_leave_bulk_and_resend__by_api__as_on_the_pages(world: World) -> None:
     ).json()["results"]
     assert [(row["outcome"], row["code"]) for row in rows] == [("done", ""), ("refused", "own_account")]
     receipt = call(world.lee, "POST", f"{world.mia.pk}/leave/", {"reason": "Moved"}).json()
-    assert (receipt["memberships"], receipt["cancelled"], receipt["heir"]) == (["medical_staff"], [], None)
+    assert (receipt["memberships"], receipt["heir"]) == (["medical_staff"], None)
+    assert [row["id"] for row in receipt["cancelled"]] == [str(own.pk)]
     assert call(world.lee, "POST", f"{world.invitation.pk}/resend-invitation/").status_code == 200
     problem(call(world.lee, "POST", f"{world.mia.pk}/resend-invitation/"), 409, "already_activated")
     problem(call(world.lee, "POST", "bulk/", {"act": "end", "ids": ["x"]}), 400, "malformed_field", "ids0")

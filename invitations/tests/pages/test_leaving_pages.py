@@ -48,6 +48,21 @@ def test_leave__handed_over__shown_before_done_and_a_receipt_after(world: World,
     assert acts.fresh(world.invitation).invited_by == second
 
 
+@pytest.mark.seed("S2.13")
+def test_leave__of_who_is_invited_to_another_role__said_before_and_on_the_receipt(world: World, second: User) -> None:
+    client, address = browser(second), f"{PEOPLE}leave/{world.mia.pk}/"
+    said = "This person has an open invitation of their own, to join as Office administrator. It will be cancelled."
+    assert said not in read(client.get(address)).main
+    own = acts.invite(world.actor(world.lee), "office_admin", world.mia.email)
+    assert said in read(client.get(address)).main
+    answer = submit(client, address, reason="Has left the clinic")
+    receipt = read(client.get(answer["Location"]))
+    assert "mia@example.org" in receipt.main
+    assert acts.fresh(own).status == "cancelled"
+    timeline = read(client.get(f"/o/lee-family-practice/invitations/{own.pk}/"))
+    assert "Who was invited has left the organization" in timeline.main
+
+
 def test_leave__the_last_administrator__said_before_and_refused(world: World) -> None:
     client, address = browser(world.ana), f"{PEOPLE}leave/{world.lee.pk}/"
     shown = read(client.get(address))

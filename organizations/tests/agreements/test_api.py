@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from healthivr.testing.factories import OrganizationFactory
+from healthivr.testing.factories import MembershipFactory, OrganizationFactory
 from healthivr.testing.world import World
 from invitations.tests import acts as invitation_acts
 from invitations.tests.api.calls import problem
@@ -68,6 +68,22 @@ def test_sign__who_does_not_administer_the_organization_itself__403_and_nothing_
     problem(sign(sign_in(world.ana), world.practice, body), 403, "not_the_signer")
     problem(sign(sign_in(world.mia), world.practice, body), 403, "not_permitted")
     assert agreements(world.practice) == []
+    assert sign(sign_in(world.lee), world.practice, body).status_code == 200
+
+
+@pytest.mark.seed("S2.18")
+def test_sign__administrator_of_the_platform_who_runs_the_practice_too__403_and_nothing_signed(
+    world: World, sign_in: SignIn
+) -> None:
+    without_agreement(world.practice)
+    with platform("test"):
+        MembershipFactory(organization=world.practice, user=world.ana, role=Role.OFFICE_ADMIN, is_org_admin=True)
+    body = signature(world.practice)
+    problem(sign(sign_in(world.ana), world.practice, body), 403, "not_the_signer")
+    page = f"/o/{world.practice.slug}/agreements/sign/"
+    assert sign_in(world.ana).get(page).status_code == 403
+    assert agreements(world.practice) == []
+    assert sign_in(world.lee).get(page).status_code == 200
     assert sign(sign_in(world.lee), world.practice, body).status_code == 200
 
 

@@ -277,6 +277,29 @@ def test_first_person__where_no_agreement_is_needed__runs_it_and_has_nothing_to_
 
 
 @pytest.mark.seed("S2.18")
+def test_logistics__colleague_without_agreement__refused_and_who_founds_is_exempt(
+    world: World, sign_in: SignIn
+) -> None:
+    chp = world.member(Role.CHP_ADMIN, OrganizationKind.CHP, is_org_admin=True)
+    founding = acts.invite(chp, "shipping_logistics", "first@example.org")
+    founder = acts.accept(founding, organization_name="Swift Home Delivery")
+    company = founder.organization
+    assert founder.has_to_sign
+    body = {"invitation_type": "shipping_logistics", "email": "nora@example.org"}
+    client = sign_in(world.ana)  # somebody runs it: nobody is exempt any more
+    problem(call(client, "POST", "", body, at=company), 403, "baa_required", "invitation_type")
+    address = f"{ROOT}{company.pk}/sign-baa/"
+    signed = sign_in(founder.user).patch(address, signature(company), content_type="application/json")
+    assert signed.status_code == 200
+    assert call(client, "POST", "", body, at=company).status_code == 201
+    without_agreement(company)
+    with platform("test"):
+        waiting = UserInvitation.objects.get(organization=company, email="nora@example.org")
+    with pytest.raises(AgreementMissing):
+        acts.accept(waiting)
+
+
+@pytest.mark.seed("S2.18")
 def test_patient_data__after_expiry__nothing_new_and_care_goes_on__after_termination__closed(world: World) -> None:
     now = timezone.now()
 

@@ -213,6 +213,41 @@ def test_end__of_somebody_whose_invitations_are_open__says_how_many_and_that_nob
     assert "still open" not in read(client.get(f"{PEOPLE}{first}/end/")).main
 
 
+@pytest.mark.seed("S2.13")
+def test_end__one_of_two_roles__the_page_speaks_of_the_role_and_says_what_stays(world: World) -> None:
+    with platform("test"):
+        second = MembershipFactory(organization=world.practice, user=world.mia, role=Role.PRIVACY_OFFICER)
+        MembershipFactory(organization=world.strange_practice, user=world.mia, role=Role.LAB_TECH)
+        first = Membership.objects.get(user=world.mia, role=Role.MEDICAL_STAFF)
+    acts.count_seats_anew()
+    client, address = browser(world.lee), f"{PEOPLE}{second.pk}/end/"
+    page = read(client.get(address))
+    assert page.heading == "End the role Privacy officer of Mia Novak?"
+    assert "What stays here: Medical staff" in page.main
+    assert "Lab" not in page.main
+    assert "End this role" in page.buttons
+    submit(client, address, reason="Handed over")
+    page = read(client.get(PEOPLE))
+    assert page.notices == [
+        "Mia Novak is no longer Privacy officer in Lee Family Practice. What else they are here stays."
+    ]
+    assert "mia@example.org" in page.main
+    last = read(client.get(f"{PEOPLE}{first.pk}/end/"))
+    assert last.heading == "End the membership of Mia Novak?"
+    assert "What stays here" not in last.main
+    assert "End membership" in last.buttons
+    acts.assert_seats_are_counted()
+
+
+def test_end__one_of_one_s_own_roles__speaks_of_the_role_and_not_of_leaving(world: World) -> None:
+    with platform("test"):
+        second = MembershipFactory(organization=world.practice, user=world.lee, role=Role.PRIVACY_OFFICER)
+    page = read(browser(world.lee).get(f"{PEOPLE}{second.pk}/end/"))
+    assert page.heading == "End the role Privacy officer of Jun Lee?"
+    assert "End this role" in page.buttons
+    assert "Leave" not in page.buttons
+
+
 def test_end__with_a_reason__ended_said_so_and_gone_from_the_list(world: World) -> None:
     client, address = browser(world.lee), here(world, world.mia, "end/")
     response = submit(client, address, reason="Moved to <Boston> {{ now }}")
