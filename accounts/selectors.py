@@ -24,6 +24,8 @@ from organizations.models import Membership, MembershipStatus
 from organizations.paging import ROWS, Page, beside, cut_page, read_cursor, read_place
 from organizations.rank import require_may_administer
 from organizations.roles import Capability, Role
+from organizations.selectors import Shown
+from organizations.selectors import people as listed_people
 from organizations.tenancy import platform
 
 from .lockout import locked_among
@@ -243,3 +245,19 @@ def people_stats(*, actor: Actor, at: datetime) -> PeopleStats:
             with_second_factor=members.filter(Exists(enrolled)).count(),
             by_role={role.value: by_role.get(role.value, 0) for role in Role},
         )
+
+
+def numbers_of_list(*, actor: Actor, at: datetime) -> list[tuple[Shown | None, int]]:
+    """Count the people in the organization's own list, the members now (None) and under each of its filters, for who may
+    ask for `people_stats`. Those reach as far as the actor does; these never further than the list that they stand above.
+    """
+    actor.require(Capability.VIEW_ACCOUNTS)
+
+    def count(shown: Shown | None) -> int:
+        listed = listed_people(actor=actor, shown=shown, at=at)
+        if shown == Shown.LOCKED:
+            listed = listed.filter(user__in=locked_members(actor=actor, at=at))
+        return listed.aggregate(people=Count("user", distinct=True))["people"] or 0
+
+    order = (None, Shown.LOCKED, Shown.UNREVIEWED, Shown.DEACTIVATED, Shown.ENDED)
+    return [(shown, count(shown)) for shown in order]

@@ -38,6 +38,8 @@ class DirectoryFilters:
     text: str = ""
     kind: str = ""
     state: str = ""
+    #: Active ones that nobody runs, alone.
+    is_without_administrator: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ def organization_page(
         rows = rows.filter(kind=filters.kind)
     if filters.state:
         rows = rows.filter(state=filters.state)
+    if filters.is_without_administrator:
+        rows = rows.filter(_nobody_runs())
     if text := " ".join(filters.text.split()):
         rows = rows.filter(Q(name__icontains=text) | Q(slug__startswith=text.lower()))
     backwards, position = read_cursor(cursor)
@@ -127,6 +131,12 @@ def organization_page(
             size=size,
             position=lambda organization: str(organization.pk),
         )
+
+
+def _nobody_runs() -> Q:
+    """The condition for active organizations without an administrator. Asked in the platform's door."""
+    run = Membership.objects.administrators().values("organization")
+    return Q(state=OrganizationState.ACTIVE) & ~Q(pk__in=run)
 
 
 def _people(memberships: QuerySet[Membership]) -> Coalesce:
@@ -171,12 +181,11 @@ def organization_stats(*, actor: Actor, at: datetime) -> Stats:
     is_active = Q(state=OrganizationState.ACTIVE)
     with platform("numbers of the organizations below one's own"):
         memberships = Membership.objects.active().filter(organization__in=rows.values("pk"))
-        run = Membership.objects.administrators().values("organization")
         counted = rows.aggregate(
             total=Count("pk"),
             active=Count("pk", filter=is_active),
             recently_founded=Count("pk", filter=Q(created_at__gte=at - LATELY)),
-            without_administrator=Count("pk", filter=is_active & ~Q(pk__in=run)),
+            without_administrator=Count("pk", filter=_nobody_runs()),
         )
         by_kind = dict(rows.order_by().values_list("kind").annotate(count=Count("pk")))
         people = memberships.values("user").distinct().count()

@@ -175,6 +175,10 @@ class EndMembershipForm(ServiceForm):
 
 
 # --- the tree of organizations ---------------------------------------------------------------------------------------
+#: Beside the states, in the filter: active, and without an administrator.
+UNRUN = "unrun"
+
+
 class DirectoryFilterForm(forms.Form):
     """Which organizations the list shows. Lives in the address, so that a view can be kept and passed on."""
 
@@ -192,6 +196,7 @@ class DirectoryFilterForm(forms.Form):
             ("", _("Any state")),
             (OrganizationState.ACTIVE.value, _("Active")),
             (OrganizationState.INACTIVE.value, _("Switched off")),
+            (UNRUN, _("Nobody runs it")),
         ],
     )
     size = forms.ChoiceField(required=False, choices=[(str(n), n) for n in PAGE_SIZES], widget=forms.HiddenInput)
@@ -199,7 +204,13 @@ class DirectoryFilterForm(forms.Form):
     def filters(self) -> DirectoryFilters:
         """Return the filters; what is not valid filters nothing, and the form says so."""
         given = self.cleaned_data
-        return DirectoryFilters(text=given.get("text", ""), kind=given.get("kind", ""), state=given.get("state", ""))
+        state = given.get("state", "")
+        return DirectoryFilters(
+            text=given.get("text", ""),
+            kind=given.get("kind", ""),
+            state="" if state == UNRUN else state,
+            is_without_administrator=state == UNRUN,
+        )
 
 
 def _plan_field() -> forms.CharField:

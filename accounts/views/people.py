@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import selectors
@@ -69,6 +70,13 @@ def people(request: TenantRequest, organization: str) -> HttpResponse:
         "links_all": actor.has(Capability.MANAGE_PEOPLE) or filters.shown != Shown.DEACTIVATED,
     }
     is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
+    if not is_part and actor.has(Capability.VIEW_ACCOUNTS):
+        context["figures"] = [
+            (f"{request.path}?status={shown}", shown.label, number)
+            if shown
+            else (request.path, _("Members now"), number)
+            for shown, number in selectors.numbers_of_list(actor=actor, at=at)
+        ]
     response = render(request, "accounts/people/_list.html" if is_part else "accounts/people/list.html", context)
     response["Vary"] = "HX-Request"
     return response

@@ -15,6 +15,7 @@ from organizations import administration
 from organizations import directory as selectors
 from organizations.agreements.gate import needs_agreement
 from organizations.forms import (
+    UNRUN,
     DeactivateOrganizationForm,
     DirectoryFilterForm,
     NewOrganizationForm,
@@ -46,10 +47,28 @@ def directory(request: TenantRequest, organization: str) -> HttpResponse:
         "runs_all": request.actor.has(Capability.RUN_ORGANIZATIONS),
     }
     is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
+    if not is_part:
+        context["figures"] = _figures(request)
     template = "organizations/_directory.html" if is_part else "organizations/directory.html"
     response = render(request, template, context)
     response["Vary"] = "HX-Request"
     return response
+
+
+def _figures(request: TenantRequest) -> list[tuple[str, str, object]]:
+    """Return the numbers above the list: where each leads, what it counts, and how many."""
+    stats = selectors.organization_stats(actor=request.actor, at=timezone.now())
+    figures: list[tuple[str, str, object]] = [
+        (request.path, _("Organizations"), stats.total),
+        (f"{request.path}?state=active", _("Active"), stats.active),
+        (f"{request.path}?state=inactive", _("Switched off"), stats.inactive),
+        (f"{request.path}?state={UNRUN}", _("Nobody runs it"), stats.without_administrator),
+        ("", _("People"), stats.people),
+    ]
+    if stats.seat_limit is not None:
+        taken = _("{used} of {limit}").format(used=stats.seats_used, limit=stats.seat_limit)
+        figures.append(("", _("Seats taken"), taken))
+    return figures
 
 
 @needs(Capability.RUN_ORGANIZATIONS)

@@ -32,6 +32,35 @@ def test_directory__platform__all_with_state_and_who_runs_nothing(world: World) 
 
 
 @pytest.mark.seed("S2.17")
+def test_figures__each_that_leads_somewhere__is_how_many_its_filter_lists(world: World) -> None:
+    with platform("test"):
+        OrganizationFactory(name="Alone")
+        OrganizationFactory(name="Closed", state="inactive")
+        chp = OrganizationFactory(name="Program", kind="chp")
+        runner = MembershipFactory(organization=chp, role=Role.CHP_ADMIN, is_org_admin=True).user
+        below = OrganizationFactory(name="Below", parent=chp)
+        MembershipFactory(organization=below, role=Role.DOCTOR, is_org_admin=True)
+    for user, here, expected, rest in (
+        (world.ana, HERE, (7, 6, 1, 1), "7 People"),
+        (runner, f"/o/{chp.slug}/organizations/", (2, 2, 0, 0), "2 People"),
+    ):
+        client = browser(user)
+        page = read(client.get(here))
+        (line,) = page.tree.with_class("figures-line")
+        found = {link.text: link["href"] for link in line.all("a")}
+        labels = ("Organizations", "Active", "Switched off", "Nobody runs it")
+        addresses = (here, f"{here}?state=active", f"{here}?state=inactive", f"{here}?state=unrun")
+        assert found == {
+            f"{number} {label}": href for number, label, href in zip(expected, labels, addresses, strict=True)
+        }
+        for text, href in found.items():
+            assert len(read(client.get(href)).tree.with_class("list-main")) == int(text.split()[0]), text
+        assert rest in line.text
+        assert ("Seats taken" in line.text) is (user == world.ana)
+        assert "figures-line" not in client.get(here, headers={"HX-Request": "true"}).text
+
+
+@pytest.mark.seed("S2.17")
 def test_directory__filters_in_the_address__each_can_be_dropped_and_none_fits(world: World) -> None:
     client = browser(world.ana)
     page = read(client.get(f"{HERE}?text=lee&kind=practice&state=active"))

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from accounts.lockout import reserve_guess
 from healthivr.testing.factories import MembershipFactory, UserFactory
 from healthivr.testing.pages import Page, browser, parse, read
 from healthivr.testing.statements import Statements
@@ -49,6 +52,49 @@ def test_people__administrator__everybody_by_name_with_role_and_flag(world: Worl
     assert page.links["Mia Novak"] == f"{HERE}{mia.pk}/"
     assert page.links["Invite somebody"] == "/o/lee-family-practice/invitations/new/"
     assert "Stone" not in page.text
+
+
+def figures(page: Page) -> dict[str, str]:
+    """Return the line of numbers above the list: what each says, and where it leads."""
+    lines = page.tree.with_class("figures-line")
+    return {link.text: link["href"] for line in lines for link in line.all("a")}
+
+
+@pytest.mark.seed("S2.11")
+@pytest.mark.parametrize("who", ["lee", "ana"])
+def test_figures__each__is_how_many_people_its_filter_lists(world: World, who: str) -> None:
+    """For the platform's administrator too, who sees people everywhere elsewhere, and counts no more than is listed."""
+    now = timezone.now()
+    with platform("test"):
+        for number in range(2):
+            left = MembershipFactory(organization=world.practice, status="ended", ended_at=now).user
+            if number:  # gone from here, and switched off: no matter of this organization
+                type(left).objects.filter(pk=left.pk).update(is_active=False)
+        off = MembershipFactory(organization=world.practice).user
+        type(off).objects.filter(pk=off.pk).update(is_active=False)
+        old = now - timedelta(days=91)
+        Membership.objects.filter(user__in=[world.mia, world.omar]).update(started_at=old)
+        MembershipFactory(organization=world.practice, user=world.mia, role=Role.PRIVACY_OFFICER)
+    for address in ("mia@example.org", off.email, left.email):
+        for _guess in range(5):
+            reserve_guess(email=address, known_browser="", at=now)
+    client = browser(getattr(world, who))
+    found = figures(read(client.get(HERE)))
+    assert found == {
+        "3 Members now": HERE,
+        "1 Sign-in locked": f"{HERE}?status=locked",
+        "2 Access not reviewed for 90 days": f"{HERE}?status=unreviewed",
+        "1 Switched off": f"{HERE}?status=deactivated",
+        "2 Former members": f"{HERE}?status=ended",
+    }
+    for text, href in found.items():
+        assert len(set(names(read(client.get(href))))) == int(text.split()[0]), text
+
+
+@pytest.mark.seed("S2.11")
+def test_figures__of_who_sees_people_and_no_accounts__none(world: World) -> None:
+    assert figures(read(browser(world.lee).get(HERE)))
+    assert figures(read(browser(world.omar).get(HERE))) == {}
 
 
 def test_people__former_and_deactivated_people__not_listed(world: World) -> None:
@@ -216,7 +262,12 @@ def test_people__whatever_their_number__one_query_and_no_count(
     assert len(names(page)) == min(count, 50)
     everything = [sql for found in asked.by_kind.values() for sql in found]
     assert len([sql for sql in everything if "accounts_user" in sql and "LIMIT 51" in sql]) == 1
-    assert not [sql for sql in everything if "COUNT(" in sql.upper()]
+    # No count of the list; the numbers above it are four while nobody is locked, and the results
+    # alone come without.
+    assert len([sql for sql in everything if "COUNT(" in sql.upper()]) == 4
+    with statements() as part:
+        client.get(f"{HERE}?text=k", headers={"HX-Request": "true"})
+    assert not [sql for found in part.by_kind.values() for sql in found if "COUNT(" in sql.upper()]
     second = page.links.get("Next")
     if second:
         with statements() as again:
