@@ -30,10 +30,10 @@ from organizations.services import PERSON_LEFT, end_locked_membership, require_a
 from organizations.tenancy import platform
 
 from .adoption import entitled_heir, heirs_for, pass_on
-from .models import INVITEE_LEFT, INVITER_LEFT, UserInvitation
+from .models import INVITER_LEFT, UserInvitation
 from .services import cancel_invitation
 from .terms import require_proof_for
-from .withdrawal import invitation_of_member, withdraw_from_member
+from .withdrawal import invitation_of_member
 
 #: How many of those below somebody in the sales chain are named; all of them are counted.
 NAMED_AT_MOST = 50
@@ -152,6 +152,7 @@ def leave_organization(
             if membership.is_org_admin:
                 require_another_administrator(membership)
         invitations = _open_invitations(actor, user_id, at=at)
+        #: Ends with the last membership (services.withdraw_from_leaver).
         own = invitation_of_member(organization_id=actor.organization_id, email=memberships[0].user.email)
         heir = None
         if hand_over_to and invitations:
@@ -163,10 +164,6 @@ def leave_organization(
                 pass_on(actor=actor, invitation=invitation, heir=heir, at=at)
             else:
                 cancel_invitation(actor=actor, invitation_id=invitation.pk, reason=INVITER_LEFT, at=at)
-        if own:
-            withdraw_from_member(
-                organization_id=actor.organization_id, email=own.email or "", reason=INVITEE_LEFT, actor=actor, at=at
-            )
         below = len(_below(user_id))
         # Before the memberships, so that the sessions say why they ended: of several, the first leaves roles behind.
         sessions = end_sessions_of(user_id=user_id, reason=SessionEnd.MEMBERSHIP_ENDED, actor=actor, at=at)
