@@ -59,7 +59,7 @@ def expected(role: str, invitation_type: str, *, is_org_admin: bool, staff_may_i
     return invitation_type in MATRIX.get(role, [])
 
 
-@pytest.mark.seed("S0.13", "S3.0")
+@pytest.mark.seed("S0.13", "S3.0", "C6")
 def test_types__are_the_ten__and_each_has_a_sentence_and_a_label() -> None:
     assert [str(role) for role in INVITATION_TYPES] == TEN_TYPES
     assert set(ROLE_SENTENCES) == set(INVITATION_TYPES)
@@ -67,7 +67,7 @@ def test_types__are_the_ten__and_each_has_a_sentence_and_a_label() -> None:
     assert sorted(Role.values) == sorted(EVERY_ROLE)
 
 
-@pytest.mark.seed("S2.10")
+@pytest.mark.seed("S2.10", "C6")
 def test_roles__of_every_source_document__exist() -> None:
     assert {"admin", "doctor", "lab_tech", "pharmacist", "marketer", "support"} <= set(Role.values)
 
@@ -209,7 +209,7 @@ RIGHTS = {
 }
 
 
-@pytest.mark.seed("S2.24")
+@pytest.mark.seed("S2.24", "C6")
 @pytest.mark.parametrize("role", EVERY_ROLE)
 def test_capabilities__of_each_role__exactly_these(role: str) -> None:
     plain = capabilities(roles=frozenset({Role(role)}), is_org_admin=False)

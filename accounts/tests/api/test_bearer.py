@@ -115,13 +115,14 @@ def test_token__of_a_browsers_session__401(world: World) -> None:
     assert ask(token).status_code == 200
 
 
+@pytest.mark.seed("C4")
 def test_token__of_a_session_that_never_was__401(world: World) -> None:
     token = tokens_of(world.omar)["access"]
     problem(ask(forged(token, sid=str(uuid4()))), 401, "session_ended")
 
 
 # --- until when ------------------------------------------------------------------------------------------------------
-@pytest.mark.seed("S0.18")
+@pytest.mark.seed("S0.18", "C4")
 def test_token__thirty_minutes_later__expired(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     token = tokens_of(world.omar)["access"]
     move(monkeypatch, timedelta(minutes=29, seconds=58))
@@ -211,6 +212,7 @@ def test_token__beside_a_cookie__the_token_counts_and_the_cookie_does_not(world:
     assert len(client.get(INVITATIONS).json()["results"]) == 1
 
 
+@pytest.mark.seed("C4")
 def test_token__needs_no_csrf__and_a_cookie_does(world: World) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(world.lee)
