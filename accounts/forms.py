@@ -196,6 +196,21 @@ class CodeForm(ServiceForm):
             self.fields["code"].widget.attrs |= {"inputmode": "text", "autocomplete": "off"}
 
 
+class ReasonForm(ServiceForm):
+    """Why something is done to somebody."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("Goes into the audit trail. No patient information."),
+        max_length=500,
+        error_messages={
+            "required": _("Nothing was done: say why. The reason goes into the audit trail."),
+            "max_length": _("Say why in at most 500 characters."),
+        },
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
 class EnrolmentForm(ServiceForm):
     """The first code of an app."""
 

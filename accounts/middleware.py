@@ -56,6 +56,9 @@ ENDED: dict[str, Promise] = {
     ),
 }
 
+#: What a form sends that nobody typed.
+NOT_TYPED = {"csrfmiddlewaretoken", "once"}
+
 
 def reachable_without_second_factor(view: Any) -> Any:
     """Mark a view that somebody may open who has yet to enrol the second factor that their role asks for."""
@@ -147,7 +150,11 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
             messages.warning(request, str(why))
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
-        messages.warning(request, _("You are signed out, and nothing was sent. Sign in, then send it again."))
+        if any(value.strip() for name, value in request.POST.items() if name not in NOT_TYPED):
+            said = _("You are signed out, and nothing was sent. Sign in, then fill the form in again: it was not kept.")
+        else:
+            said = _("You are signed out, and nothing was sent. Sign in, then send it again.")
+        messages.warning(request, said)
         return redirect_to_login(page_behind(request) or resolve_url("home"))
 
 

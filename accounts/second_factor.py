@@ -140,6 +140,12 @@ def _is_of_app(code: str) -> bool:
     return len(code) == DIGITS and code.isdecimal()
 
 
+def _require_all_digits(code: str) -> None:
+    """Raise Malformed for the beginning of a code of the app: it is no guess, for nothing could come of it."""
+    if len(code) < DIGITS and (code.isdecimal() or not code):
+        raise Malformed(_("Enter all six digits of the code."), field="code")
+
+
 # --- setting up ------------------------------------------------------------------------------------------------------
 def begin_enrolment(*, user: User, session: UserSession, ip: str, request_id: str, at: datetime) -> Authenticator:
     """Return the authenticator to be set up in this session, with a new key, or the one that it was shown within the last
@@ -190,6 +196,7 @@ def confirm_enrolment(
         if begun is None:
             raise EnrolmentClosed
         clean = _clean(code)
+        _require_all_digits(clean)
         matched = begun.match(clean, at=at) if _is_of_app(clean) else None
         if matched is None:
             raise CodeRefused(field="code")
@@ -296,6 +303,7 @@ def check_second_factor(
     clean = _clean(code)
     if not clean:
         raise Malformed(_("Enter the code."), field="code")
+    _require_all_digits(clean)
     guess = reserve_guess(email=user.email, known_browser=known_browser, at=at)
     taken = (
         _take_app_code(user, clean, at=at)

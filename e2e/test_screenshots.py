@@ -332,7 +332,7 @@ def test_pages_of_an_organization(
     with platform("test"):
         second = MembershipFactory(organization=committed_world.practice, user=committed_world.omar, role=Role.DOCTOR)
     page.goto(f"{root}/people/{second.pk}/end/")
-    press(page, "End membership")
+    press(page, "End this role")
     look(page, "end-membership-errors")
     page.goto(f"{site}/profile/")
     look(page, "profile")

@@ -7,7 +7,7 @@ from uuid import UUID
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from healthivr.kernel.errors import DomainError
+from healthivr.kernel.errors import DomainError, Malformed
 
 from .actor import Actor, StepUpRequired
 from .directory import DirectoryFilters
@@ -16,6 +16,7 @@ from .paging import PAGE_SIZES
 from .policies import IDLE_MINUTES, INVITATION_HOURS
 from .roles import OrganizationKind, Role, can_be_invited_into, can_work_in
 from .selectors import PeopleFilters, Shown
+from .services import clean_slug
 
 
 class ServiceForm(forms.Form):
@@ -190,10 +191,10 @@ class DirectoryFilterForm(forms.Form):
     )
     kind = forms.ChoiceField(label=_("Kind"), required=False, choices=[("", _("Any kind")), *OrganizationKind.choices])
     state = forms.ChoiceField(
-        label=_("State"),
+        label=_("Status"),
         required=False,
         choices=[  # in the words of the list's own column
-            ("", _("Any state")),
+            ("", _("Any status")),
             (OrganizationState.ACTIVE.value, _("Active")),
             (OrganizationState.INACTIVE.value, _("Switched off")),
             (UNRUN, _("Nobody runs it")),
@@ -266,7 +267,10 @@ class NewOrganizationForm(ServiceForm):
     parent = forms.ChoiceField(label=_("Below"), help_text=_("Whose administrators see that it exists."))
     slug = forms.CharField(
         label=_("Short name"),
-        help_text=_("Stands in addresses, such as hill-street-clinic. Empty: made from the name."),
+        help_text=_(
+            "Stands in addresses, such as hill-street-clinic. Empty: made from the name, with four letters or digits"
+            " behind it."
+        ),
         required=False,
         max_length=80,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
@@ -280,6 +284,14 @@ class NewOrganizationForm(ServiceForm):
             (str(parent.pk), f"{parent.name} ({parent.get_kind_display()})") for parent in parents
         ]
         self.fields["parent"].initial = str(here.organization_id)
+
+    def clean_slug(self) -> str:
+        """Judge it as the service does, so that its mistakes stand beside those of other fields."""
+        typed = str(self.cleaned_data["slug"]).strip()
+        try:
+            return clean_slug(typed) if typed else ""
+        except Malformed as error:
+            raise forms.ValidationError(str(error.message), code=error.code) from None
 
     def values(self) -> dict[str, Any]:
         """Return what the service takes."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from healthivr.kernel.errors import DomainError
@@ -12,7 +13,7 @@ from organizations.paging import PAGE_SIZES
 
 from .regions import Region
 from .selectors import Filters
-from .services import LICENSE_NUMBER_LENGTH, REASON_LENGTH, clean_license_number, clean_npi
+from .services import LICENSE_NUMBER_LENGTH, REASON_LENGTH, clean_license_number, clean_npi, license_end
 from .states import Standing
 
 
@@ -67,6 +68,17 @@ class LicenseForm(ServiceForm):
         },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
+
+    def clean(self) -> dict[str, Any]:
+        """Judge the last day as the service does, so that its mistakes stand beside those of other fields; without a
+        state, by the one where a day ends last."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if day := cleaned.get("license_expires_on"):
+            try:
+                license_end(day, cleaned.get("license_state") or Region.AS, at=timezone.now())
+            except DomainError as error:
+                self.refuse(error)
+        return cleaned
 
 
 class ApproveForm(ServiceForm):

@@ -35,12 +35,16 @@ def own_credential(user: User) -> PractitionerCredential | None:
     return PractitionerCredential.objects.filter(user=user).first()
 
 
-def needs_license(*, actor: Actor, at: datetime) -> bool:
-    """Say whether the actor's role here needs a license and neither an approval nor a decision is there to wait for."""
+def needs_license(*, actor: Actor, at: datetime) -> str:
+    """Say why the actor, whose role here needs a license, has to do something about it: "missing", or how it stands
+    ("rejected", "suspended"). Nothing where there is an approval, or a decision to wait for."""
     if actor.user is None or not actor.roles & LICENSED_ROLES:
-        return False
+        return ""
     credential = own_credential(actor.user)
-    return credential is None or credential.standing_at(at) in (Standing.REJECTED, Standing.SUSPENDED)
+    if credential is None:
+        return "missing"
+    standing = credential.standing_at(at)
+    return standing.value if standing in (Standing.REJECTED, Standing.SUSPENDED) else ""
 
 
 def require_approved_practitioner(actor: Actor, at: datetime) -> PractitionerCredential:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import selectors
 from accounts.devices import device_name
+from accounts.forms import ReasonForm
 from accounts.models import User, UserSession
 from audit.selectors import acts_on, targets_of
 from healthivr.kernel.errors import NotFound
@@ -93,13 +94,24 @@ def _receipts(request: TenantRequest, memberships: list[Membership]) -> set[UUID
 @require_safe
 def member(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """One person's membership, what is to know of their account, and what may be done."""
-    actor, at = request.actor, timezone.now()
     try:
-        membership = person(actor=actor, membership_id=membership_id)
+        membership = person(actor=request.actor, membership_id=membership_id)
     except NotFound:
-        if present := successor(actor=actor, membership_id=membership_id):
+        if present := successor(actor=request.actor, membership_id=membership_id):
             return redirect("organizations:member", organization, present.pk)
         raise
+    return member_page(request, membership)
+
+
+#: The acts on a person's page that ask for a reason, each with the beginning of its field's id.
+ASKS_WHY = ("reset", "switch")
+
+
+def member_page(
+    request: TenantRequest, membership: Membership, *, refused: dict[str, ReasonForm] | None = None
+) -> HttpResponse:
+    """Show the page of a membership, with the form of an act that was refused, by the act's name."""
+    actor, at = request.actor, timezone.now()
     add_member_since([membership])
     may_manage = actor.has(Capability.MANAGE_PEOPLE)
     is_me = membership.user_id == actor.user_id
@@ -126,7 +138,10 @@ def member(request: TenantRequest, organization: str, membership_id: UUID) -> Ht
     }
     if actor.has(Capability.VIEW_ACCOUNTS):
         context |= _account(request, membership)
-    return render(request, "accounts/people/member.html", context)
+    refused = refused or {}
+    context["why"] = {act: refused.get(act) or ReasonForm(auto_id=f"{act}-%s") for act in ASKS_WHY}
+    context["form"] = next(iter(refused.values()), None)  # its mistakes stand on top
+    return render(request, "accounts/people/member.html", context, status=422 if refused else 200)
 
 
 def _role_change(membership: Membership) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from accounts import administration, lockout
+from accounts.forms import ReasonForm
 from healthivr.kernel.errors import Conflict, Malformed, Refused
 from organizations import granting
 from organizations.agreements.gate import BaaRequired
@@ -23,6 +24,8 @@ from organizations.rights import needs
 from organizations.roles import Capability
 from organizations.selectors import person
 from organizations.views import TenantRequest
+
+from .people import member_page
 
 #: What the page says in place of doing it. Everything else has a page of its own.
 TOLD = (Conflict, Malformed, Refused, BaaRequired, granting.RoleNotGrantable, Outranked)
@@ -44,11 +47,19 @@ def _do(request: TenantRequest, membership_id: UUID, act: Callable[[Membership],
     return redirect("organizations:member", request.actor.organization.slug, shown.pk)
 
 
-def _reason(request: TenantRequest) -> str:
-    reason = request.POST.get("reason", "").strip()[:500]
-    if not reason:
-        raise Malformed(_("Nothing was done: say why. The reason goes into the audit trail."), field="reason")
-    return reason
+def _do_with_reason(
+    request: TenantRequest,
+    membership_id: UUID,
+    asked: str,
+    act: Callable[[Membership, str], Any],
+    done: Promise,
+) -> HttpResponse:
+    """Do something about somebody that asks for a reason; without one, show their page with the form that lacks it."""
+    form = ReasonForm(request.POST, auto_id=f"{asked}-%s")
+    if not form.is_valid():
+        membership = person(actor=request.actor, membership_id=membership_id)
+        return member_page(request, membership, refused={asked: form})
+    return _do(request, membership_id, lambda membership: act(membership, form.cleaned_data["reason"]), done)
 
 
 @needs(Capability.MANAGE_PEOPLE)
@@ -100,14 +111,15 @@ def unlock(request: TenantRequest, organization: str, membership_id: UUID) -> Ht
 def reset_password(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """Void somebody's password and mail them a link."""
 
-    def act(membership: Membership) -> None:
+    def act(membership: Membership, reason: str) -> None:
         administration.force_password_reset(
-            actor=request.actor, user_id=membership.user_id, reason=_reason(request), at=timezone.now()
+            actor=request.actor, user_id=membership.user_id, reason=reason, at=timezone.now()
         )
 
-    return _do(
+    return _do_with_reason(
         request,
         membership_id,
+        "reset",
         act,
         _("The password of {name} no longer works. A link to choose a new one is on its way by e-mail."),
     )
@@ -139,13 +151,17 @@ def _session(request: TenantRequest) -> UUID | None:
 def deactivate(request: TenantRequest, organization: str, membership_id: UUID) -> HttpResponse:
     """Switch somebody's account off."""
 
-    def act(membership: Membership) -> None:
+    def act(membership: Membership, reason: str) -> None:
         administration.deactivate_user(
-            actor=request.actor, user_id=membership.user_id, reason=_reason(request), at=timezone.now()
+            actor=request.actor, user_id=membership.user_id, reason=reason, at=timezone.now()
         )
 
-    return _do(
-        request, membership_id, act, _("The account of {name} is switched off. {name} is signed out everywhere.")
+    return _do_with_reason(
+        request,
+        membership_id,
+        "switch",
+        act,
+        _("The account of {name} is switched off. {name} is signed out everywhere."),
     )
 
 

@@ -16,7 +16,7 @@ from accounts import second_factor
 from accounts.forms import EnrolmentForm
 from accounts.middleware import reachable_without_second_factor
 from accounts.qr import qr_code
-from healthivr.kernel.errors import Conflict, Refused
+from healthivr.kernel.errors import Conflict, Malformed, Refused
 from organizations.views import PersonalRequest
 
 from . import once
@@ -43,7 +43,7 @@ def enrol(request: PersonalRequest) -> HttpResponse:
         except second_factor.EnrolmentClosed as error:
             messages.warning(request, str(error.message))
             return redirect(reverse("accounts:second_factor_enrol", query={"next": target}))
-        except Refused as error:
+        except (Malformed, Refused) as error:
             form.refuse(error)
         else:
             request.session.cycle_key()

@@ -3,13 +3,16 @@
 from typing import Any
 
 from django import forms
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from organizations.forms import ServiceForm
 from organizations.paging import PAGE_SIZES
+from organizations.templatetags.law import citations
 
 from .clauses import REQUIREMENTS, Clause
 from .documents import MAX_BYTES, DocumentRefused
+from .services import ClausesMissing
 
 
 class ClauseChecks(forms.CheckboxSelectMultiple):
@@ -18,7 +21,7 @@ class ClauseChecks(forms.CheckboxSelectMultiple):
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)
         requirement = REQUIREMENTS[Clause(str(value))]
-        option["help"] = f"{requirement.sentence} ({requirement.source})"
+        option["help"] = format_html("{} ({})", requirement.sentence, citations(requirement.source))
         return option
 
 
@@ -46,6 +49,13 @@ class SignForm(ServiceForm):
         error_messages={"required": _("Enter your title in the organization.")},
     )
     document_sha256 = forms.CharField(widget=forms.HiddenInput, max_length=64)
+
+    def clean_clauses(self) -> list[str]:
+        """Judge them as the service does, so that its mistakes stand beside those of other fields."""
+        confirmed: list[str] = self.cleaned_data["clauses"]
+        if set(confirmed) != set(Clause.values):
+            raise forms.ValidationError(str(ClausesMissing.message), code=ClausesMissing.code)
+        return confirmed
 
 
 class DraftForm(ServiceForm):

@@ -48,6 +48,8 @@ PARENTS = {
     "organizations:deactivate": "organizations:directory",
     "accounts:start_factor_reset": "organizations:people",
     "people:review": "organizations:people",
+    "people:reset_password": "organizations:people",
+    "people:deactivate": "organizations:people",
     "invitations:leave": "organizations:people",
     "invitations:left": "organizations:people",
     "invitations:people_bulk": "organizations:people",
@@ -85,6 +87,8 @@ class Shell:
     role: str
     #: Whether to say so beside the role; the role Administrator says it itself.
     is_administrator: bool
+    #: Whether they are no member here, and may do what they may as an administrator of the platform.
+    is_entered: bool
     #: Whether the switcher offers a search.
     has_many: bool
     #: For how long the session lives if nobody acts.
@@ -110,6 +114,8 @@ def shell(context: Context) -> Shell:
         role=", ".join(str(role.label) for role in Role if role in actor.roles) if actor else "",
         has_many=len(belongings) >= MANY,
         is_administrator=bool(actor and actor.is_org_admin and Role.ADMIN not in actor.roles),
+        is_entered=bool(actor and actor.is_platform_staff)
+        and all(b.organization.pk != actor.organization_id for b in belongings),
         seconds_left=request.present_session.seconds_left(at=timezone.now()),
         is_off=is_off,
         off_since=switched_off_since(actor.organization) if actor and is_off else None,

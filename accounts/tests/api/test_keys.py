@@ -407,6 +407,11 @@ def test_pages__make_show_end(world: World, sign_in: SignIn) -> None:
     assert "Night &lt;run&gt;" in listed
     assert secret not in listed
     key = ApiKey.objects.get()
+    assert "Authorization: Bearer" in shown.text
+    assert parse(shown.text).all("a", href="/api/v1/docs/")
+    (asked,) = parse(listed).all("details", class_="disclosure")  # one click ends nothing
+    (form,) = asked.all("form", action=f"/profile/keys/{key.pk}/end/")
+    assert "Whatever works with this key stops at once." in form.text
     assert client.post(f"/profile/keys/{key.pk}/end/").status_code == 302
     problem(ask(secret), 401, "token_invalid")
     assert "Night" not in client.get("/profile/keys/").text

@@ -156,6 +156,17 @@ def test_overview__of_a_doctor__leads_to_the_license_until_it_is_submitted(world
     assert read(browser(world.lee).get(overview)).links["Submit your license"] == HERE
     assert "Submit your license" not in read(browser(world.mia).get(overview)).links
     acts.decide(world, "reject", acts.submit(world.lee))
-    assert read(browser(world.lee).get(overview)).links["Submit your license"] == HERE
+    page = read(browser(world.lee).get(overview))
+    assert page.links["See why, and what to do"] == HERE
+    assert "Your license was not approved. Prescribing" in page.main
+    assert "not with us yet" not in page.main
     acts.submit(world.lee, license_number="MD 2")
-    assert "Submit your license" not in read(browser(world.lee).get(overview)).links
+    page = read(browser(world.lee).get(overview))
+    assert "Your license" not in page.main
+
+
+def test_license__expired_day_without_a_state__both_said_at_once(world: World) -> None:
+    day = timezone.now().date() - timedelta(days=3)
+    page = read(submit(browser(world.lee), HERE, **typed(license_state="", license_expires_on=day)), 422)
+    assert set(page.errors) == {"license_state", "license_expires_on"}
+    assert page.errors["license_expires_on"][0].startswith("This license has expired.")

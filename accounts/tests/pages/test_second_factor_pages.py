@@ -105,6 +105,24 @@ def test_second_step__recovery_code__typed_in_the_same_field(world: World) -> No
     assert page.errors["code"][0].startswith("This code is not right, or was used already.")
 
 
+def test_second_step__fewer_than_six_digits__said_so_and_no_guess(world: World) -> None:
+    phone, client = phone_of(world.lee), browser()
+    give_password(client, world.lee)
+    for _time in range(6):  # one more than guesses are allowed
+        page = read(submit(client, VERIFY, code="123 45"), 422)
+        assert page.errors == {"code": ["Enter all six digits of the code."]}
+    assert submit(client, VERIFY, code=phone.code())["Location"] == "/"
+
+
+def test_enrolment__fewer_than_six_digits__said_at_the_field(world: World) -> None:
+    client = browser()
+    give_password(client, world.lee)
+    page = read(submit(client, ENROL, code="12"), 422)
+    assert page.errors == {"code": ["Enter all six digits of the code."]}
+    enrol(client)
+    assert is_enrolled(world.lee)
+
+
 @pytest.mark.parametrize("path", ["/profile/", "/", "/o/lee-family-practice/people/", ENROL, "/verify/", "/admin/"])
 @pytest.mark.seed("S3.1")
 def test_half_way__of_signing_in__opens_nothing(world: World, path: str) -> None:

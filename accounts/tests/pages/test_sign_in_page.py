@@ -232,6 +232,13 @@ def test_button_pressed_after_the_session_ended__sign_in_leads_back_to_its_page(
     assert submit(browser(), response["Location"], **OMAR)["Location"] == target
 
 
+def test_form_sent_after_the_session_ended__said_that_it_was_not_kept(world: World) -> None:
+    client = Client(headers={"referer": "http://testserver/profile/"})
+    response = client.post("/profile/", {"first_name": "Nora", "csrfmiddlewaretoken": "x" * 64})
+    said = read(client.get(response["Location"])).notices
+    assert said == ["You are signed out, and nothing was sent. Sign in, then fill the form in again: it was not kept."]
+
+
 def test_form_sent_with_nothing_in_it__is_a_form_sent(world: World) -> None:
     """The token in a header leaves the body empty."""
     client = Client(enforce_csrf_checks=True)

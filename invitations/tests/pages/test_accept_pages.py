@@ -236,14 +236,15 @@ def test_landing_and_form__first_of_a_practice__told_that_they_run_it_and_sign_i
     landing = read(client.get(link(invitation)))
     assert landing.title == "Invitation to Newhill Clinic · healthivr"
     assert "Ana Ruiz, Newhill Clinic" not in landing.main
-    sentence = "You are the first to join, so you run Newhill Clinic. After accepting, you sign its agreement with the platform."
+    runs = "You are the first to join, so you run Newhill Clinic."
+    sentence = f"{runs} After accepting, you sign its agreement with the platform."
     assert sentence in landing.main
     page = read(client.get(go_on(client, invitation)))
     assert "Doctor in Newhill Clinic." in page.main
     assert sentence in page.main
     agreement(practice)
     signed = read(client.get(ACCEPT))
-    assert "You are the first to join, so you run Newhill Clinic." in signed.main
+    assert runs in signed.main
     assert "sign its agreement" not in signed.main
 
 

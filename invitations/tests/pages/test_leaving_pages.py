@@ -37,6 +37,7 @@ def test_leave__handed_over__shown_before_done_and_a_receipt_after(world: World,
     assert page.values["open_invitations"] == "cancel"
     wrong = read(submit(client, address, open_invitations="hand_over", reason=""), 422)
     assert set(wrong.errors) == {"hand_over_to", "reason"}
+    assert wrong.title == "Error: Leave the organization · healthivr"
     assert wrong.values["open_invitations"] == "hand_over"
     answer = submit(client, address, open_invitations="hand_over", hand_over_to=str(second.pk), reason="Retires")
     assert answer["Location"] == f"{PEOPLE}left/{world.lee.pk}/"

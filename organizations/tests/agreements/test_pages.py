@@ -54,7 +54,10 @@ def test_sign_page__standard_agreement__read_signed_and_shown(world: World) -> N
     assert page.links["Later"] == "/o/lee-family-practice/welcome/"
     assert page.values["signer_name"] == "Jun Lee"
     page = read(submit(client, SIGN, clauses=Clause.values[:3], signer_name="Dr. Jun Lee", signer_title=""), 422)
-    assert page.errors == {"signer_title": ["Enter your title in the organization."]}
+    assert page.errors == {
+        "signer_title": ["Enter your title in the organization."],
+        "clauses": ["Confirm each of the eleven clauses."],
+    }
     page = read(submit(client, SIGN, clauses=Clause.values[:3], signer_name="Dr. Jun Lee", signer_title="Owner"), 422)
     assert page.errors == {"clauses": ["Confirm each of the eleven clauses."]}
     assert page.values["signer_name"] == "Dr. Jun Lee"
@@ -65,6 +68,10 @@ def test_sign_page__standard_agreement__read_signed_and_shown(world: World) -> N
     assert "Invite the people you work with" in page.notices[0]
     assert "Dr. Jun Lee, Owner" in page.main
     assert "In force" in page.main
+    # Where it stands, until when and the document come before the clauses; no place in the law is broken.
+    order = ("Where it stands", "In force", "Holds until", "Download the document", "Terminate", "Required clauses")
+    assert [page.main.index(words) for words in order] == sorted(page.main.index(words) for words in order)
+    assert "164.504(e)(2)(ii)(J)" in [place.text for place in page.tree.with_class("text-nowrap")]
     assert client.get(SIGN)["Location"] == HERE  # nothing to sign now
 
 

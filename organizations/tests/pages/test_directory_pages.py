@@ -173,6 +173,19 @@ def test_create__what_cannot_be__said_at_its_field_and_nothing_typed_is_lost(
     assert {name: page.values[name] for name in values} == values
 
 
+def test_create__two_mistakes__both_said_at_once(world: World) -> None:
+    values = {"organization_name": "Hill Street", "kind": "practice", "slug": "Bad Slug!", "seat_limit": "-3"}
+    page = read(submit(browser(world.ana), f"{HERE}new/", **values), 422)
+    assert set(page.errors) == {"slug", "seat_limit"}
+
+
+def test_seats__many__with_separators(world: World) -> None:
+    with platform("test"):
+        OrganizationSettings.objects.filter(organization=world.practice).update(seat_limit=10_000)
+    assert "4 of 10,000" in read(browser(world.ana).get(address(world.practice))).main
+    assert "4 of 10,000" in read(browser(world.lee).get("/o/lee-family-practice/settings/")).main
+
+
 def test_create__below_what_has_no_place_for_it__said_at_its_field(world: World) -> None:
     with platform("test"):
         chp = OrganizationFactory(kind="chp", name="Program")

@@ -33,6 +33,21 @@ def here(world: World, user: User, act: str = "") -> str:
 ACTS = ["Change the role", "Give the role", "Start the reset"]
 
 
+@pytest.mark.parametrize(("act", "field"), [("password/", "reset-reason"), ("deactivate/", "switch-reason")])
+def test_acts_that_ask_why__without_a_reason__said_on_top_and_at_the_field(world: World, act: str, field: str) -> None:
+    client, there = browser(world.ana), here(world, world.mia, act)
+    with acts.nothing_written():
+        page = read(submit(client, here(world, world.mia), to=there, reason=" "), 422)
+    said = "Nothing was done: say why. The reason goes into the audit trail."
+    assert page.title == "Error: Mia Novak · healthivr"
+    assert page.summary == [said]
+    assert page.errors == {field: [said]}
+    assert page.links[said] == f"#{field}"
+    (form,) = page.tree.all("form", action=there)
+    assert "novalidate" in form.attributes
+    assert submit(client, here(world, world.mia), to=there, reason="A lost phone").status_code == 302
+
+
 # --- what it shows ---------------------------------------------------------------------------------------------------
 def test_member__administrator__facts_and_acts(world: World) -> None:
     with platform("test"):

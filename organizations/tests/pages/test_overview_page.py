@@ -133,7 +133,28 @@ def test_overview__nothing_to_do__says_so(world: World) -> None:
     with platform("test"):
         UserInvitation.objects.filter(pk=world.invitation.pk).update(delivery_status="sent", sent_at=timezone.now())
     page = read(browser(world.lee).get(HERE))
-    assert "Nothing: every invitation is on its way or done." in page.main
+    assert "Nothing: every open invitation is on its way, or waits for its answer." in page.main
+
+
+def test_overview__nothing_open_and_expired_ones_wait__not_called_done(world: World) -> None:
+    with platform("test"):
+        past = timezone.now() - timedelta(days=1)
+        UserInvitation.objects.filter(pk=world.invitation.pk).update(created_at=past - timedelta(1), expires_at=past)
+    make(world, status="accepted", accepted_at=timezone.now())
+    page = read(browser(world.lee).get(HERE))
+    assert "Nothing: no invitation is open." in page.main
+    assert "on its way" not in page.main
+
+
+def test_rail__of_a_platform_administrator_in_an_organization_of_others__says_so(world: World) -> None:
+    said = "You are here as platform administrator."
+    client = browser(world.ana)
+    assert said in read(client.get(HERE)).text
+    assert said not in read(client.get("/o/platform/")).text
+    assert said not in read(browser(world.lee).get(HERE)).text
+    with platform("test"):
+        MembershipFactory(organization=world.practice, user=world.ana, role=Role.MEDICAL_STAFF)
+    assert said not in read(client.get(HERE)).text
 
 
 def test_overview__nobody_invited_yet__the_first_step(world: World) -> None:
