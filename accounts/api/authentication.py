@@ -14,7 +14,6 @@ from accounts.access_tokens import TokenRefused, read_access_token
 from accounts.middleware import bearer_credentials
 from accounts.models import SessionKind, User
 from accounts.tokens import SessionEnded
-from accounts.views.requests import origin
 from healthivr.kernel.errors import NotPermitted
 from organizations.actor import Actor
 from organizations.middleware import reference_in
@@ -88,7 +87,11 @@ class BearerAuthentication(BaseAuthentication):
         request_of_django: HttpRequest = request._request
         #: Whose attempt stands in the trail if the key is refused here.
         request_of_django.refused_actor = Actor(  # type: ignore[attr-defined]
-            present.key.user, present.key.organization, key_id=present.key.pk, **origin(request_of_django)
+            present.key.user,
+            present.key.organization,
+            ip=request_of_django.client_address,  # type: ignore[attr-defined]
+            request_id=request_of_django.request_id,  # type: ignore[attr-defined]
+            key_id=present.key.pk,
         )
         self._require_scope(request, present)
         if present.lacks_second_factor:
