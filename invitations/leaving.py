@@ -151,9 +151,11 @@ def leave_organization(
         for membership in memberships:
             if membership.is_org_admin:
                 require_another_administrator(membership)
-        invitations = _open_invitations(actor, user_id, at=at)
-        #: Ends with the last membership (services.withdraw_from_leaver).
+        # Ends with the last membership (withdrawal.withdraw_from_leaver), also where they sent it themselves, to the
+        # address that they have by now.
         own = invitation_of_member(organization_id=actor.organization_id, email=memberships[0].user.email)
+        sent = _open_invitations(actor, user_id, at=at)
+        invitations = [invitation for invitation in sent if own is None or invitation.pk != own.pk]
         heir = None
         if hand_over_to and invitations:
             roles = _roles_of(invitations)
