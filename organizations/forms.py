@@ -14,7 +14,7 @@ from .directory import DirectoryFilters
 from .models import Organization, OrganizationState
 from .paging import PAGE_SIZES
 from .policies import IDLE_MINUTES, INVITATION_HOURS
-from .roles import OrganizationKind, Role, can_be_invited_into, can_work_in
+from .roles import OrganizationKind, Role, can_work_in, starting_role
 from .selectors import PeopleFilters, Shown
 from .services import clean_slug
 
@@ -259,7 +259,7 @@ class NewOrganizationForm(ServiceForm):
             *(
                 (kind.value, kind.label)
                 for kind in OrganizationKind
-                if kind != OrganizationKind.PLATFORM and can_be_invited_into(kind)  # else nobody could ever be there
+                if starting_role(kind)  # else nobody could ever be there
             ),
         ],
         error_messages={"required": _("Choose a kind.")},

@@ -309,9 +309,10 @@ def founds_organization(invitation_type: Role, sender: OrganizationKind) -> bool
     return invitation_type not in JOINING and HOME[invitation_type] != sender
 
 
-def can_be_invited_into(kind: str) -> bool:
-    """Say whether an invitation can bring anybody into an organization of a kind: some type has its home there."""
-    return kind in HOME.values()
+def starting_role(kind: str) -> Role | None:
+    """Return the role of who runs an organization of a kind from the first day; None where no invitation brings anybody
+    who does."""
+    return next((role for role, home in HOME.items() if home == kind and starts_organization(role)), None)
 
 
 def may_stand_below(kind: OrganizationKind, parent: OrganizationKind) -> bool:

@@ -97,7 +97,8 @@ def _active_filters(request: HttpRequest, form: FilterForm) -> list[tuple[str, s
 @needs(Capability.INVITE)
 @get_or_post
 def create(request: TenantRequest, organization: str) -> HttpResponse:
-    """Invite somebody; with `?like=<id>` the form is filled in from an earlier invitation."""
+    """Invite somebody; with `?like=<id>` the form is filled in from an earlier invitation, and with `?role=` the role is
+    chosen."""
     actor = request.actor
     actor.require(Capability.INVITE)
     roles = invitable_types(actor=actor)
@@ -105,7 +106,7 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
     if request.method == "POST":
         form = NewInvitationForm(request.POST, roles=roles, policy=policy)
     else:
-        form = NewInvitationForm(roles=roles, policy=policy, initial=_like(request))
+        form = NewInvitationForm(roles=roles, policy=policy, initial=_like(request) or _for_role(request, roles))
     existing = ""
     if form.is_valid():
         try:
@@ -122,6 +123,11 @@ def create(request: TenantRequest, organization: str) -> HttpResponse:
         {"form": form, "roles": roles, "existing": existing},
         status=422 if form.errors else 200,
     )
+
+
+def _for_role(request: TenantRequest, roles: list[Role]) -> dict[str, str]:
+    role = request.GET.get("role", "")
+    return {"invitation_type": role} if role in roles else {}
 
 
 def _like(request: TenantRequest) -> dict[str, str]:

@@ -21,9 +21,10 @@ from organizations.forms import (
     NewOrganizationForm,
     PlanForm,
 )
+from organizations.models import Organization
 from organizations.paging import ROWS, active_filters, address, neighbours
 from organizations.rights import needs
-from organizations.roles import Capability, can_be_invited_into
+from organizations.roles import Capability, starting_role
 
 from . import TenantRequest
 
@@ -85,10 +86,15 @@ def create_organization(request: TenantRequest, organization: str) -> HttpRespon
         except DomainError as error:
             form.refuse(error)
         else:
-            text = _("{name} is created. Invite the first person: by accepting they become its administrator.")
-            messages.success(request, format_html(text, name=made.name))
+            messages.success(request, _created(made))
             return redirect("organizations:organization", organization, made.pk)
     return render(request, "organizations/create.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def _created(organization: Organization) -> str:
+    role = starting_role(organization.kind)
+    text = _("{name} is created. Invite somebody as {role}: by accepting they become its administrator.")
+    return format_html(text, name=organization.name, role=role.label if role else "")
 
 
 @needs(Capability.VIEW_ORGANIZATIONS)
@@ -103,7 +109,7 @@ def show_organization(request: TenantRequest, organization: str, organization_id
             "detail": detail,
             "shown": detail.organization,
             "runs_all": request.actor.has(Capability.RUN_ORGANIZATIONS),
-            "takes_people": can_be_invited_into(detail.organization.kind),
+            "starting_role": starting_role(detail.organization.kind),
             "needs_agreement": needs_agreement(detail.organization),
         },
     )

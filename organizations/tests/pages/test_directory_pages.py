@@ -126,12 +126,12 @@ def test_create__by_the_platform__made_and_led_to_it(world: World) -> None:
     assert (response.status_code, response["Location"]) == (302, address(made))
     page = read(client.get(address(made)), 200, "Hill Street")
     assert page.notices == [
-        "Hill Street is created. Invite the first person: by accepting they become its administrator."
+        "Hill Street is created. Invite somebody as Doctor: by accepting they become its administrator."
     ]
     assert "0 of 7" in page.main
     assert page.links["Its people"] == "/o/hill-street/people/"
-    assert page.links["Invite the first person"] == "/o/hill-street/invitations/new/"
-    assert "becomes its administrator by accepting" in page.main
+    assert page.links["Invite the first person"] == "/o/hill-street/invitations/new/?role=doctor"
+    assert "as Doctor and accepts first becomes its administrator" in page.main
 
 
 def test_create__kinds_offered__those_that_somebody_can_be_invited_into(world: World) -> None:
@@ -235,3 +235,12 @@ def test_platform__itself__cannot_be_switched_off(world: World) -> None:
     page = read(submit(client, address(world.platform, "deactivate/"), reason="No."), 422)
     assert "cannot be switched off" in page.main
     assert Organization.objects.get(pk=world.platform.pk).state == "active"
+
+
+def test_invite_the_first_person__leads_to_the_form_with_the_role_that_runs_it(world: World) -> None:
+    with platform("test"):
+        made = OrganizationFactory(kind="practice", name="Hill Street", slug="hill-street")
+    client = browser(world.ana)
+    form = read(client.get(read(client.get(address(made))).links["Invite the first person"]))
+    assert form.values["invitation_type"] == "doctor"
+    assert read(client.get("/o/hill-street/invitations/new/?role=admin")).values["invitation_type"] == ""
