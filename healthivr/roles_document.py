@@ -7,6 +7,8 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import translation
+from rest_framework.permissions import AllowAny
+from rest_framework.views import APIView
 
 from organizations.api import OrganizationAPIMixin
 from organizations.rights import Right, right_of
@@ -15,6 +17,7 @@ from organizations.roles import (
     GRANTABLE_BY_ADMINISTRATORS,
     INVITABLE_BY,
     INVITATION_TYPES,
+    LICENSED_ROLES,
     PATIENT_DATA_ROLES,
     SECOND_FACTOR_ROLES,
     Capability,
@@ -30,6 +33,7 @@ from organizations.roles import (
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 YES, NO = "yes", "–"
+ANYBODY, SIGNED_IN, PLATFORM_ADMINISTRATORS = "anybody", "whoever is signed in", "platform administrators"
 WHERE = "docs/roles.md"
 
 INTRODUCTION = """# Roles
@@ -46,7 +50,7 @@ the rights of the last column beside those of the role. A platform administrator
 def written() -> str:
     """Return the whole document."""
     with translation.override("en"):
-        parts = [INTRODUCTION, _roles(), _rights(), _invitations(), _grants(), _places(), _routes()]
+        parts = [INTRODUCTION, _roles(), _rights(), _invitations(), _grants(), _places(), _routes(), _routes_outside()]
     return "\n".join(parts)
 
 
@@ -163,15 +167,63 @@ def views_inside(resolver: URLResolver | None = None, prefix: str = "") -> Itera
                 yield pattern, entry.callback
 
 
+def _path(pattern: str) -> str:
+    return "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", pattern)
+
+
 def _routes() -> str:
     rows = []
     for pattern, view in views_inside():
-        path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", pattern)
+        path = _path(pattern)
         for methods, right in _rights_of(view):
             rows.append(
                 (f"`{path}`", ", ".join(methods), f"`{right.value}`" if isinstance(right, Capability) else "any role")
             )
     return f"## Routes inside an organization\n\n{_table(('Route', 'Method', 'Right'), rows)}"
+
+
+def views_outside(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Yield each pattern outside of any organization with its view and who gets in, as the view is marked for what asks:
+    Django's middleware of signed-in people, REST framework, and Django admin. The development server's pages apart."""
+    inside = {pattern for pattern, _view in views_inside()} if not prefix and resolver is None else set()
+    for entry in (resolver or get_resolver()).url_patterns:
+        pattern = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            found = views_outside(entry, pattern)
+        else:
+            found = iter([(pattern, entry.callback, _who(entry.callback))])
+        yield from (row for row in found if row[0] not in inside and not row[0].startswith("dev/"))
+
+
+def _who(callback: Any) -> str:
+    if hasattr(callback, "admin_site") or hasattr(callback, "model_admin"):
+        return PLATFORM_ADMINISTRATORS
+    view = getattr(callback, "cls", None)
+    if isinstance(view, type) and issubclass(view, APIView):
+        is_open = all(permission is AllowAny for permission in view.permission_classes)
+    else:
+        is_open = not getattr(callback, "login_required", True)
+    return ANYBODY if is_open else SIGNED_IN
+
+
+def _routes_outside() -> str:
+    rows: dict[tuple[str, str], None] = {}
+    for pattern, _view, who in views_outside():
+        shown = _path(pattern) if who != PLATFORM_ADMINISTRATORS else "/admin/…"
+        rows[f"`{shown}`", who] = None
+    return (
+        "## Routes outside an organization\n\nThey are about nobody but who asks, or about what a link names: the link is"
+        f" the right of who holds it.\n\n{_table(('Route', 'Who'), rows)}\n{_licensed()}"
+    )
+
+
+def _licensed() -> str:
+    """What no mark says, for it hangs on more than the role: accounts/practitioners/services.py asks."""
+    roles = ", ".join(f"`{role.value}`" for role in Role if role in LICENSED_ROLES)
+    return (
+        f"A license is submitted by whoever is {roles} in any organization (`not_a_practitioner` for everybody else); who"
+        " was one goes on seeing their own.\n"
+    )
 
 
 def _rights_of(view: Any) -> list[tuple[list[str], Right]]:

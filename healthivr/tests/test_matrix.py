@@ -10,11 +10,20 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from healthivr.roles_document import ANYBODY, PLATFORM_ADMINISTRATORS, SIGNED_IN, views_outside
 from healthivr.testing.world import World
 from organizations.api import OrganizationAPIMixin
 from organizations.models import OrganizationSettings
 from organizations.rights import Right, right_of
-from organizations.roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role, can_work_in, capabilities
+from organizations.roles import (
+    LICENSED_ROLES,
+    NEVER_ADMINISTRATORS,
+    Capability,
+    OrganizationKind,
+    Role,
+    can_work_in,
+    capabilities,
+)
 from organizations.tenancy import platform
 
 pytestmark = pytest.mark.django_db
@@ -103,3 +112,44 @@ def test_route__asked_by_every_role__403_exactly_for_who_lacks_the_right(
             if refused != (not is_allowed(right, role, is_org_admin=is_org_admin)) and code != "role_not_allowed":
                 wrong.append((method, path, response.status_code, right))
     assert wrong == []
+
+
+OUTSIDE = [(pattern, view, who) for pattern, view, who in views_outside()]
+#: What ends the session that asks.
+LEAVES = ("sign-out/", "admin/logout/")
+
+
+@pytest.mark.seed("S2.24", "S0.18", "C7")
+@pytest.mark.parametrize(("role", "is_org_admin"), [(None, False), *PEOPLE])
+def test_route__outside__asked_by_nobody_and_every_role__opens_as_published(
+    role: Role | None, is_org_admin: bool, world: World, settings: Any
+) -> None:
+    settings.LIMITS = dict.fromkeys(settings.LIMITS, "100000/m")
+    client, is_in, is_staff = Client(), role is not None, role == Role.ADMIN
+    if role:
+        kind = next(kind for kind in OrganizationKind if can_work_in(role, kind))
+        if kind == OrganizationKind.PLATFORM and is_org_admin and role != Role.ADMIN:
+            kind = OrganizationKind.PRACTICE
+        if not can_work_in(role, kind):
+            return
+        client.force_login(world.member(role, kind, is_org_admin=is_org_admin).user)
+    wrong, asked = [], set()
+    for pattern, _view, who in OUTSIDE:
+        if pattern in LEAVES:
+            continue
+        path = "/" + re.sub(r"<(?:(\w+):)?\w+>", lambda found: str(uuid4()) if found[1] == "uuid" else "x", pattern)
+        response = client.get(path)
+        leads = response.get("Location", "")
+        is_shut = response.status_code == 401 or leads.startswith(("/sign-in/?next=", "/admin/login/"))
+        opens = {ANYBODY: True, SIGNED_IN: is_in, PLATFORM_ADMINISTRATORS: is_staff}[who]
+        # There, who is let in may still find no such row, or none that can be changed; the index they find.
+        refused = who == PLATFORM_ADMINISTRATORS and not is_staff and response.status_code in (403, 404)
+        if pattern == "admin/":
+            assert (response.status_code == 200) is is_staff
+        if (is_shut or refused) == opens and response.status_code != 405:
+            wrong.append((path, who, response.status_code, leads))
+        asked.add(who)
+        if pattern == "profile/license/" and is_in:
+            assert (response.status_code == 403) is (role not in LICENSED_ROLES)
+    assert wrong == []
+    assert asked == {ANYBODY, SIGNED_IN, PLATFORM_ADMINISTRATORS}
