@@ -150,7 +150,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
             messages.warning(request, str(why))
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
-        if any(value.strip() for name, value in request.POST.items() if name not in NOT_TYPED):
+        if any(str(value).strip() for name, value in request.POST.items() if name not in NOT_TYPED):
             said = _("You are signed out, and nothing was sent. Sign in, then fill the form in again: it was not kept.")
         else:
             said = _("You are signed out, and nothing was sent. Sign in, then send it again.")
