@@ -114,9 +114,11 @@ def shell(context: Context) -> Shell:
         role=", ".join(str(role.label) for role in Role if role in actor.roles) if actor else "",
         has_many=len(belongings) >= MANY,
         is_administrator=bool(actor and actor.is_org_admin and Role.ADMIN not in actor.roles),
-        is_entered=actor is not None
-        and actor.is_platform_staff
-        and all(b.organization.pk != actor.organization_id for b in belongings),
+        is_entered=bool(
+            actor
+            and actor.is_platform_staff
+            and all(belonging.organization.pk != actor.organization_id for belonging in belongings)
+        ),
         seconds_left=request.present_session.seconds_left(at=timezone.now()),
         is_off=is_off,
         off_since=switched_off_since(actor.organization) if actor and is_off else None,
