@@ -94,7 +94,7 @@ def test_sign_in__wrong_or_unknown__same_refusal_same_work_and_an_event_without_
         "anonymous",
     )
     assert (event.target_type, event.target_id) == ("", "")
-    assert event.detail == {"address": address_digest("lee@example.org")}
+    assert event.detail == {"address": address_digest("lee@example.org"), "proof": "password"}
     assert "lee" not in str(event.detail)
 
 

@@ -18,7 +18,7 @@ from healthivr.testing.world import World
 from invitations.models import UserInvitation
 from invitations.tasks import expire_overdue
 from invitations.tests.acts import contents, nothing_written, set_seat_limit, token_of
-from organizations.models import Membership, OrganizationSettings
+from organizations.models import Membership
 from organizations.tenancy import platform
 
 DETAIL = "secret-of-the-bug"
@@ -70,12 +70,12 @@ def api(method: str, path: str, **body: Any) -> Prepare:
     return prepare
 
 
-def form(address: Callable[[World], str], **typed: str) -> Prepare:
-    """Return the sending of any other form by Dr. Lee."""
+def form(address: Callable[[World], str], *, by: str = "lee", **typed: str) -> Prepare:
+    """Return the sending of any other form, by Dr. Lee unless somebody else is named."""
 
     def prepare(world: World) -> Send:
         client = Client(raise_request_exception=False)
-        client.force_login(world.lee)
+        client.force_login(getattr(world, by))
         return lambda: client.post(address(world), typed)
 
     return prepare
@@ -126,21 +126,9 @@ def link_page(act: str, **typed: str) -> Prepare:
     return prepare
 
 
-def admin(path: Callable[[World], str], **typed: str) -> Prepare:
-    """Return the sending of a form of Django admin by Ana, who runs the platform."""
-
-    def prepare(world: World) -> Send:
-        client = Client(raise_request_exception=False)
-        client.force_login(world.ana)
-        return lambda: client.post(f"/admin/{path(world)}/change/", typed)
-
-    return prepare
-
-
-def settings_of(world: World) -> str:
-    """Return where Django admin has the practice's settings."""
-    with platform("test"):
-        return f"organizations/organizationsettings/{OrganizationSettings.objects.get(organization=world.practice).pk}"
+def plan_of(world: World) -> str:
+    """Return where the platform changes what the practice has bought."""
+    return f"/o/{world.platform.slug}/organizations/{world.practice.pk}/plan/"
 
 
 RECORD, NOTICE = "audit.services.record", "invitations.acceptance.queue_notice"
@@ -185,13 +173,7 @@ ACTS = [
         302,
         409,
     ),
-    Act(
-        "seats of an organization by admin",
-        RECORD,
-        admin(settings_of, seat_limit="77"),
-        302,
-        409,
-    ),
+    Act("seats of an organization", RECORD, form(plan_of, by="ana", plan="standard", seat_limit="77"), 302, 422),
 ]
 
 

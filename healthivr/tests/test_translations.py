@@ -135,7 +135,7 @@ def assert_speaks(response: HttpResponse, language: str, *words: str) -> None:
 
 def test_mail__of_a_spanish_invitation__is_spanish_in_subject_text_and_html(world: World) -> None:
     mail, _to = acts.composed(acts.waiting_mail(spanish_invitation(world)))
-    assert mail["Subject"] == "Jun Lee (Lee Family Practice) le invita a healthivr"
+    assert mail["Subject"] == "Jun Lee le invita a Lee Family Practice en healthivr"
     for text in (acts.plain_text(mail), acts.html_text(mail)):
         assert "Administrador de oficina" in text
         assert "El enlace funciona hasta:" in text

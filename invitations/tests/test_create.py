@@ -473,13 +473,14 @@ def test_create__member_who_left__can_be_invited_again(world: World) -> None:
     assert acts.invite(world.actor(world.lee), "medical_staff", email="mia@example.org").status == "pending"
 
 
-def test_create__member_with_an_open_invitation_leaves__the_invitation_keeps_a_seat(world: World) -> None:
-    acts.invite(world.actor(world.lee), "office_admin", email="mia@example.org")
+def test_create__member_with_an_open_invitation_leaves__it_goes_with_them_and_the_seat_is_free(world: World) -> None:
+    invitation = acts.invite(world.actor(world.lee), "office_admin", email="mia@example.org")
     with platform("test"):
         membership = Membership.objects.get(user=world.mia)
     used = acts.seats_used(world.practice)
     acts.act(end_membership, actor=world.actor(world.lee), membership_id=membership.pk, reason="left")
-    assert acts.seats_used(world.practice) == used
+    assert acts.seats_used(world.practice) == used - 1
+    assert acts.fresh(invitation).status == "cancelled"
 
 
 # --- seats -----------------------------------------------------------------------------------------------------------

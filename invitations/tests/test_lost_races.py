@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.outbox import DeliveryStatus
 from healthivr.testing.world import World
-from invitations import acceptance, services
+from invitations import acceptance, mailing, services
 from invitations.errors import AlreadyAccepted, InvitationClosed, LinkReplaced
 from invitations.models import Delivery, UserInvitation
 from invitations.services import cancel_invitation, renew_invitation, resend_invitation, update_invitation
@@ -155,6 +155,7 @@ def test_constraint__of_another_kind__is_a_bug_and_not_a_refusal(
         raise IntegrityError("another_constraint")
 
     monkeypatch.setattr(services, "queue_mail", violate)
+    monkeypatch.setattr(mailing, "queue_mail", violate)
     monkeypatch.setattr(acceptance, "queue_notice", violate)
     attempts = {
         "create": lambda: acts.invite(lee, email="other@example.org"),

@@ -22,7 +22,7 @@ from invitations.services import resend_invitation
 from invitations.tests import acts
 from invitations.tests.api.test_detail import close
 from organizations.models import Membership, Organization, OrganizationSettings
-from organizations.roles import SECOND_FACTOR_ROLES, OrganizationKind, Role
+from organizations.roles import OrganizationKind, Role
 from organizations.tenancy import platform
 from organizations.tests.agreements.acts import agreement, without_agreement
 
@@ -288,9 +288,8 @@ def test_accept__founder__names_the_organization_and_runs_it(
     first = "agreements/sign" if handles_patient_data else "welcome"
     assert response["Location"] == f"/o/{membership.organization.slug}/{first}/"
     welcome_page = f"/o/{membership.organization.slug}/welcome/"
-    if invitation_type in SECOND_FACTOR_ROLES:
-        assert client.get(welcome_page)["Location"] == f"/profile/second-factor/enrol/?next={welcome_page}"
-        enrol(client)
+    assert client.get(welcome_page)["Location"] == f"/profile/second-factor/enrol/?next={welcome_page}"
+    enrol(client)
     welcome = read(client.get(welcome_page), 200, "Nora’s <Place>")
     assert "Check the organization's settings" in welcome.links
 
