@@ -27,6 +27,7 @@ from .services import (
     close_period,
     locked_membership,
     require_another_administrator,
+    require_still,
     roles_changed,
 )
 
@@ -106,6 +107,7 @@ def change_role(*, actor: Actor, membership_id: UUID, role: str, reason: str = "
         )
         if old.is_org_admin and not is_org_admin:
             require_another_administrator(old)
+        require_still(actor, old)
         here = Membership.objects.active().filter(organization=old.organization_id, user=old.user_id)
         if here.filter(role=new_role).exists():
             raise AlreadyMember(field="role")

@@ -14,7 +14,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
-from healthivr.kernel.errors import Conflict, Malformed, NotFound, Refused
+from healthivr.kernel.errors import Conflict, Malformed, NotFound, NotPermitted, Refused
 from healthivr.kernel.ids import PLATFORM_ORGANIZATION_ID
 from healthivr.kernel.names import clean_line, clean_text
 
@@ -22,8 +22,9 @@ from .actor import Actor
 from .models import Membership, MembershipStatus, Organization, OrganizationSettings
 from .policies import clean_domains, clean_idle_minutes, clean_invitation_hours, in_words, lowers
 from .rank import require_may_administer
-from .roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role
+from .roles import NEVER_ADMINISTRATORS, Capability, OrganizationKind, Role, capabilities
 from .seats import free_member_seat, lock_seats
+from .selectors import is_platform_administrator
 
 #: Sent inside the transaction in which somebody's last membership in an organization ended, with `membership`, `actor`
 #: and `at`. Rooms above react to it: invitations, sessions.
@@ -192,6 +193,7 @@ def change_administrator(*, actor: Actor, membership_id: UUID, is_org_admin: boo
             raise AccountInactive
         if not is_org_admin:
             require_another_administrator(membership)
+        require_still(actor, membership)
         membership.is_org_admin = is_org_admin
         membership.save(update_fields=["is_org_admin"])
         audit.record(
@@ -226,6 +228,7 @@ def end_locked_membership(*, actor: Actor, membership: Membership, reason: str, 
     LastAdministrator."""
     if membership.is_org_admin:
         require_another_administrator(membership)
+    require_still(actor, membership)
     close_period(membership, at=at)
     audit.record(
         actor=actor,
@@ -262,6 +265,22 @@ def locked_membership(actor: Actor, membership_id: UUID) -> Membership:
     if membership is None:
         raise NotFound
     return membership
+
+
+def require_still(actor: Actor, membership: Membership) -> None:
+    """Ask again, behind the lock of the organization, whether the actor may act on somebody else's membership: of two
+    administrators who end each other at the same moment one is none any more when it is their turn. Raises
+    NotPermitted."""
+    if actor.user is None or actor.user_id == membership.user_id:
+        return
+    held = Membership.objects.active().filter(organization=actor.organization, user=actor.user)
+    found = list(held.values_list("role", "is_org_admin"))
+    granted = capabilities(
+        roles=frozenset(Role(role) for role, _runs in found), is_org_admin=any(runs for _role, runs in found)
+    )
+    may_act = granted & {Capability.MANAGE_PEOPLE, Capability.REVIEW_ACCESS}
+    if not may_act and not is_platform_administrator(actor.user):
+        raise NotPermitted
 
 
 def require_another_administrator(membership: Membership) -> None:

@@ -22,7 +22,7 @@ def heard(response: Any, address: str) -> tuple[int, dict[str, str], str]:
     body = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", body)
     body = re.sub(r"(csrfmiddlewaretoken\" value|nonce)=\"[^\"]+\"", "", body)
     if response.status_code == 429:  # when a window ends depends on its key, of an account or of none
-        body = re.sub(r"\d+(\s+(seconds?|minutes?))?", "N", body)
+        body = re.sub(r"\s+", " ", re.sub(r"\d+(\s+(seconds?|minutes?))?", "N", body))
     headers = {
         name: re.sub(r"nonce-[^']+", "", value)
         for name, value in response.headers.items()

@@ -427,6 +427,24 @@ def test_two_administrators__each_takes_the_other_away_at_once__one_stays(
         restore(world)
 
 
+@pytest.mark.parametrize("removal", ["removed", "demoted"])
+def test_two_of_three_administrators__each_takes_the_other_away_at_once__one_of_them_does(
+    committed_world: World, removal: str
+) -> None:
+    world = committed_world
+    make_administrator(world.omar)
+    make_administrator(world.mia)
+    for _round in range(4):
+        outcomes = race(
+            lambda: REMOVALS[removal](world, world.omar, world.lee),
+            lambda: REMOVALS[removal](world, world.lee, world.omar),
+        )
+        refused = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        assert [type(error) for error in refused] == [NotPermitted], outcomes
+        assert len(administrators(world)) == 2
+        restore(world)
+
+
 def restore(world: World) -> None:
     User.objects.update(is_active=True)
     with platform("test"):

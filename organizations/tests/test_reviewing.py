@@ -119,6 +119,7 @@ def test_review__at_the_platform_by_its_privacy_officer__ends_no_administrator(w
     with platform("test"):
         MembershipFactory(organization=world.platform, role=Role.ADMIN, is_org_admin=True)
         support = MembershipFactory(organization=world.platform, role=Role.SUPPORT).user
+        MembershipFactory(organization=world.platform, user=officer.user, role=Role.PRIVACY_OFFICER)
     there = replace(officer, organization=world.platform)
     session = session_of(world.ana)
     with pytest.raises(Outranked):
