@@ -20,6 +20,7 @@ from django.db import connection
 from django.utils import timezone
 from psycopg import sql
 
+import healthivr.testing.sessions  # noqa: F401  # who is signed in by force_login has a session in the registry
 from accounts.models import User
 from bench import SCRATCH
 from healthivr.celery import app
